@@ -1,0 +1,82 @@
+# Everything a visitor needs. Each target makes the environment it needs, once.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+STAMP  := $(VENV)/.stamp
+NOTEBOOKS = $(sort $(wildcard notebooks/[0-9]*.ipynb))
+CELL_TIMEOUT ?= 300
+APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
+
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lab notebooks figures lock bench browser clean
+.DELETE_ON_ERROR:
+
+help:  ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+# uv, not pip, resolves and installs: it takes torch and torchvision from the same index, and it is fast.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mmrec_lite needs Python 3.11 or newer, $(PYTHON) is older: make env PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): pyproject.toml requirements.lock | $(BIN)/uv
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet -r requirements.lock
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+env: $(STAMP)  ## make the environment in .venv (minutes the first time, nothing afterwards)
+
+demo: env  ## the quick tour, executed: its tables and pictures as one page in build/demo/
+	@test -e notebooks/00_quick_tour.ipynb || { echo "notebooks/00_quick_tour.ipynb is missing"; exit 1; }
+	@mkdir -p build/demo
+	MMREC_FIGURES=$(CURDIR)/build/demo $(PY) -m papermill --cwd build/demo \
+	  --execution-timeout $(CELL_TIMEOUT) notebooks/00_quick_tour.ipynb build/demo/00_quick_tour.ipynb
+	@$(PY) -m nbconvert --log-level ERROR --to html build/demo/00_quick_tour.ipynb
+	@echo; echo "Open build/demo/00_quick_tour.html: the tables and pictures are in it. Beside it:"
+	@ls -1 build/demo
+
+test: env  ## lint, unit tests, every notebook (nbval and papermill), a real JupyterLab in a browser
+	$(BIN)/ruff check .
+	@command -v apt-get >/dev/null && test "$$(id -u)" = 0 && $(MAKE) --no-print-directory browser || true
+	$(PY) -m pytest
+	$(if $(NOTEBOOKS),$(PY) -m pytest --nbval-lax --nbval-cell-timeout=$(CELL_TIMEOUT) $(NOTEBOOKS))
+
+lab: env  ## open the lessons in JupyterLab (this machine only, with a token)
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_quick_tour.ipynb
+
+notebooks: env  ## execute every notebook again, in place, and clean it
+	$(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) $(NOTEBOOKS)
+
+figures: env  ## draw figures/ again: executes the notebooks that save a figure
+	@mkdir -p figures
+	MMREC_FIGURES=$(CURDIR)/figures $(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) \
+	  $$(grep -l 'save_figure(' $(NOTEBOOKS) /dev/null)
+
+# Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.
+lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml
+	@mkdir -p build && { cp requirements.lock build/requirements.lock 2>/dev/null || true; }
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header $(UPGRADE) -o build/requirements.lock
+	@{ echo "# Made by 'make lock' from pyproject.toml: every extra, every platform."; \
+	   grep -v '^#' build/requirements.lock; } > requirements.lock.tmp
+	@mv requirements.lock.tmp requirements.lock
+
+bench: env  ## speed and memory, on data of the size of a published set (minutes)
+	@mkdir -p build
+	$(PY) -m pytest tests/benchmarks --benchmark-only --benchmark-json=build/bench.json
+
+browser: env  ## install Chromium for the browser tests, if it is missing
+	@if $(PY) -m tests.browser.chromium; then :; \
+	elif ! command -v apt-get >/dev/null; then \
+	  echo "No Chromium found. Install it with your system's package manager, or set MMREC_CHROMIUM=/path/to/it."; exit 1; \
+	else $(APT) update -qq && $(APT) install -y -qq chromium >/dev/null && $(PY) -m tests.browser.chromium || \
+	  { echo "Chromium could not be installed. As an administrator: apt-get install chromium"; exit 1; }; fi
+
+clean:  ## remove what the other targets made, except .venv
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
