@@ -1,0 +1,135 @@
+"""environment.yml and requirements.lock say what pyproject.toml says, and nothing names a package index."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+INDEX = re.compile(r"""
+    --(extra-)?index-url | --find-links | --trusted-host | ^\s*-[if]\s+\S*/
+    | (?<!\w)(index-url|index_url|find-links|trusted-host)\s*=
+    | https?://[^\s"')>]*/simple(/|\b)            # what every index's address ends with
+    | https?://[^\s"')>]*(pypi|artifactory|nexus|devpi|download\.pytorch\.org)[^\s"')>]*
+    """, re.VERBOSE | re.MULTILINE | re.IGNORECASE)
+URL = re.compile(r"\w+://|\b[\w-]+(\.[\w-]+)+:\d+\b|\s@\s")
+
+
+def project(repository: Path) -> dict:
+    return tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+
+
+def requirements(repository: Path) -> list[Requirement]:
+    declared = project(repository)
+    lines = list(declared["dependencies"])
+    for extra in declared["optional-dependencies"].values():
+        lines += extra
+    return [Requirement(line) for line in lines]
+
+
+def locked(text: str) -> list[Requirement]:
+    return [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def pins(text: str, python: str) -> dict[str, Version]:
+    """Name -> pinned version on Linux with that Python."""
+    where = {"python_version": python, "python_full_version": python + ".0", "sys_platform": "linux",
+             "os_name": "posix", "platform_machine": "x86_64"}
+    chosen = {}
+    for line in locked(text):
+        if line.marker is None or line.marker.evaluate(where):
+            (pin,) = line.specifier
+            assert pin.operator == "==", f"{line} is not pinned"
+            chosen[canonicalize_name(line.name)] = Version(pin.version)
+    return chosen
+
+
+def unmet(wanted: list[Requirement], have: dict[str, Version]) -> list[str]:
+    return [str(line) for line in wanted
+            if (version := have.get(canonicalize_name(line.name))) is None
+            or not line.specifier.contains(version, prereleases=True)]
+
+
+def test_environment_yml_installs_what_pyproject_declares(repository: Path) -> None:
+    environment = yaml.safe_load((repository / "environment.yml").read_text())
+    declared = project(repository)
+    assert environment["name"] == declared["name"]
+    assert environment["channels"] == ["conda-forge"]
+    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    # The file stays thin: a package listed here as well would drift away from pyproject.toml.
+    assert [re.split("[=<>]", entry)[0] for entry in conda] == ["python", "pip"]
+    (editable,) = pip
+    extras = re.fullmatch(r"-e \.\[([\w,]+)\]", editable)
+    assert extras, editable
+    assert set(extras[1].split(",")) == set(declared["optional-dependencies"])
+
+
+def test_environment_yml_has_a_python_that_pyproject_allows(repository: Path) -> None:
+    environment = yaml.safe_load((repository / "environment.yml").read_text())
+    python = environment["dependencies"][0].removeprefix("python=")
+    allowed = SpecifierSet(project(repository)["requires-python"])
+    assert allowed.contains(Version(python + ".0"))
+    assert str(allowed) == f">={python}", "environment.yml pins the oldest Python that pyproject.toml allows"
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_the_lock_satisfies_every_dependency(repository: Path, python: str) -> None:
+    have = pins((repository / "requirements.lock").read_text(), python)
+    assert unmet(requirements(repository), have) == [], "run `make lock`"
+
+
+def test_unmet_sees_a_missing_and_an_old_package() -> None:
+    have = pins("numpy==1.26.0\ntorch==2.5.0 ; sys_platform == 'linux'\n", "3.11")
+    wanted = [Requirement(line) for line in ("numpy>=2.0", "torch>=2.4", "scipy>=1.13")]
+    assert unmet(wanted, have) == ["numpy>=2.0", "scipy>=1.13"]
+
+
+def test_the_lock_holds_names_and_versions_only(repository: Path) -> None:
+    text = (repository / "requirements.lock").read_text()
+    assert URL.search(text) is None
+    assert all(line.url is None for line in locked(text))
+    assert len(locked(text)) > len(requirements(repository))
+
+
+def tracked(repository: Path) -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=repository, capture_output=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a git working copy")
+    return [repository / name for name in listing.stdout.decode().split("\0") if name]
+
+
+def test_no_tracked_file_names_a_package_index(repository: Path) -> None:
+    found = []
+    for path in tracked(repository):
+        if path == Path(__file__).resolve() or not path.is_file():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # pictures, tables, weights
+        # The Makefile's own options that leave addresses out are the one allowed mention.
+        text = re.sub(r"--no-emit-(index-url|find-links)", "", text)
+        found += [f"{path.relative_to(repository)}: {hit[0].strip()}" for hit in INDEX.finditer(text)]
+    assert found == []
+
+
+@pytest.mark.parametrize("line", [
+    "--index-url https://mirror.example/simple", "index-url = 'x'", "-f /opt/wheels",
+    "see https://mirror.example/pypi/web", "--extra-index-url=https://a.example/b",
+])
+def test_the_search_for_a_package_index_finds_one(line: str) -> None:
+    assert INDEX.search(line)
+
+
+def test_no_uv_lock_is_tracked(repository: Path) -> None:
+    names = {path.name for path in tracked(repository)}
+    assert "uv.lock" not in names, "uv.lock holds the addresses of the index it was made from"
