@@ -1,0 +1,29 @@
+"""One name for every data set: the embedded shop, a folder on disk, or one that is in memory already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .dataset import MultimodalDataset
+from .errors import DataError
+
+
+def load(source: str | Path | MultimodalDataset) -> MultimodalDataset:
+    """Return the data set called `source`: "bazaar" or a folder that `MultimodalDataset.save` wrote.
+
+    A data set is handed through, so that functions may take either. Raises `DataError`
+    where there is neither.
+    """
+    if isinstance(source, MultimodalDataset):
+        return source
+    if source == "bazaar":
+        from .bazaar import load_bazaar
+
+        return load_bazaar()
+    folder = Path(source)
+    if not folder.is_dir():
+        raise DataError(
+            f"load: there is no data set {str(source)!r}. The embedded one is called 'bazaar'; anything "
+            f"else must be a folder that MultimodalDataset.save or `mmrec data prepare` wrote."
+        )
+    return MultimodalDataset.load(folder)

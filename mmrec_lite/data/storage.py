@@ -1,0 +1,224 @@
+"""A data set on disk: one folder of Parquet tables, npy arrays, a zip of pictures and `dataset.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataError
+from .vectors import IndexedVectors
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .dataset import MultimodalDataset
+
+FORMAT = "mmrec_lite dataset"
+VERSION = 1
+INDEX = "dataset.json"
+_TABLES = ("users", "items", "interactions")
+# Below this many seconds (March 1973) a column of "times" only counts 0, 1, 2, ...: an order, not dates.
+EARLIEST_DATE = 100_000_000
+
+
+def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
+    """Write beside, then rename: a run that is cut short leaves the old folder as it was."""
+    folder = folder.absolute()
+    _refuse_occupied(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        partial.mkdir()
+        _write(dataset, partial)
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _refuse_occupied(folder: Path, overwrite: bool) -> None:
+    if folder.is_file():
+        raise DataError(f"save: {folder} is a file; name a folder.")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise DataError(f"save: {folder} is not empty; choose another folder or pass overwrite=True.")
+    if not (folder / INDEX).is_file():
+        raise DataError(
+            f"save: {folder} holds files but no {INDEX}, so it is not a saved data set and will not be "
+            f"overwritten; choose another folder."
+        )
+
+
+def _write(dataset: MultimodalDataset, folder: Path) -> None:
+    for table in _TABLES:
+        getattr(dataset, table).to_parquet(folder / f"{table}.parquet", index=False, compression="zstd")
+    for kind in ("features", "present", "truth"):
+        for name, values in getattr(dataset, kind).items():
+            _save_array(folder / kind / f"{name}.npy", values)
+    for name, vectors in dataset.sequences.items():
+        _save_array(folder / "sequences" / f"{name}.vectors.npy", vectors.vectors)
+        _save_array(folder / "sequences" / f"{name}.index.npy", vectors.index)
+    for name, words in dataset.texts.items():
+        table = pd.DataFrame({"text": words}, dtype=object if not words else None)
+        table.to_parquet(folder / "sequences" / f"{name}.texts.parquet", index=False, compression="zstd")
+    if dataset.image_root is not None:
+        _save_images(dataset, folder / "images.zip")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    index = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": dataset.name,
+        "card": dataset.card,
+        "features": list(dataset.features),
+        "truth": list(dataset.truth),
+        "sequences": {name: vectors.rows for name, vectors in dataset.sequences.items()},
+        "texts": list(dataset.texts),
+        "images": "images.zip" if dataset.image_root is not None else None,
+        "hash": dataset.hash,
+        "sha256": {path.relative_to(folder).as_posix(): file_hash(path) for path in files},
+    }
+    (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _save_array(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, values, allow_pickle=False)
+
+
+def _save_images(dataset: MultimodalDataset, target: Path) -> None:
+    """Copy an archive as it is; of a folder, store only the pictures that items name."""
+    if dataset.image_root.is_file():
+        shutil.copyfile(dataset.image_root, target)
+        return
+    names = dataset.items["image"].dropna() if "image" in dataset.items else pd.Series(dtype=object)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(set(names) - {""}):
+            # A fixed date makes the archive the same whenever it is written.
+            archive.writestr(zipfile.ZipInfo(name), image_bytes(dataset.image_root, name))
+
+
+def read(folder: Path) -> dict:
+    """The keyword arguments of the data set that lies in `folder`, after all its files have been verified."""
+    index = _read_index(folder)
+    _verify(folder, index["sha256"])
+    kept: dict = {"name": index["name"], "card": index["card"]}
+    for table in _TABLES:
+        kept[table] = pd.read_parquet(folder / f"{table}.parquet")
+    for kind, names in (("features", "features"), ("present", "features"), ("truth", "truth")):
+        kept[kind] = {name: _load_array(folder / kind / f"{name}.npy") for name in index[names]}
+    kept["sequences"] = {
+        name: IndexedVectors(
+            vectors=_load_array(folder / "sequences" / f"{name}.vectors.npy"),
+            index=_load_array(folder / "sequences" / f"{name}.index.npy"),
+            rows=rows,
+        )
+        for name, rows in index["sequences"].items()
+    }
+    kept["texts"] = {
+        name: pd.read_parquet(folder / "sequences" / f"{name}.texts.parquet")["text"].tolist()
+        for name in index["texts"]
+    }
+    kept["image_root"] = folder / index["images"] if index["images"] else None
+    return kept
+
+
+def _read_index(folder: Path) -> dict:
+    path = folder / INDEX
+    if not path.is_file():
+        raise DataError(
+            f"{folder}: there is no {INDEX} in it. A data set's folder is written by MultimodalDataset.save "
+            f"or `mmrec data prepare`."
+        )
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not readable as JSON ({error}); write the data set again.") from None
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise DataError(f"{path}: this file does not describe an mmrec_lite data set.")
+    if index.get("version") != VERSION:
+        raise DataError(
+            f"{path}: written in format version {index.get('version')}, this mmrec_lite reads version "
+            f"{VERSION}. Write the data set again with this version, or install the one that wrote it."
+        )
+    return index
+
+
+def _verify(folder: Path, hashes: dict[str, str]) -> None:
+    for name, expected in hashes.items():
+        if not (folder / name).is_file():
+            raise DataError(f"{folder}: {name} is missing; write the data set again.")
+        if file_hash(folder / name) != expected:
+            raise DataError(
+                f"{folder}: {name} is not the file that was saved (SHA-256 differs); write it again."
+            )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_array(path: Path) -> np.ndarray:
+    return np.load(path, allow_pickle=False)
+
+
+def image_bytes(root: Path, name: str) -> bytes:
+    """The bytes of one picture below a folder or inside a zip archive."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(
+            f"image {name!r}: a picture's path must stay inside {root.name}; make it relative to it."
+        )
+    try:
+        return (
+            _archive(root, root.stat().st_mtime_ns).read(name)
+            if root.is_file()
+            else (root / path).read_bytes()
+        )
+    except (KeyError, OSError):
+        raise DataError(f"image {name!r} is not in {root}; correct the items' `image` column.") from None
+
+
+@lru_cache(maxsize=8)
+def _archive(path: Path, changed_ns: int) -> zipfile.ZipFile:
+    # Kept open: reading the directory of an archive for each picture would cost more than the picture.
+    return zipfile.ZipFile(path)
+
+
+def open_image(root: Path, name: str, item: int) -> Image.Image:
+    """Decode one picture; the message of a failure names the item."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        picture = Image.open(io.BytesIO(image_bytes(root, name)))
+        picture.load()
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"items: the image {name!r} of item {item} cannot be decoded ({error}).") from None
+    return picture
+
+
+def describe_time(seconds: pd.Series) -> str:
+    """First and last day, or "order only" where the numbers are too small to be dates."""
+    low, high = int(seconds.min()), int(seconds.max())
+    if high < EARLIEST_DATE:
+        return "order only, no dates"
+    begin, end = (pd.Timestamp(value, unit="s").date().isoformat() for value in (low, high))
+    return f"{begin} to {end}"
