@@ -1,0 +1,112 @@
+"""What a committed notebook must look like, as a list of sentences about what is wrong with one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+MAX_LINES = 15
+MAX_BYTES = 1_500_000
+REQUIRED_PARAMETERS = ("seed", "profile")
+TIMINGS = ("papermill", "execution", "ExecuteTime")
+ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|Users)/[\w.-]+|\b[A-Z]:\\+Users\b")
+DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+")
+IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE | re.DOTALL)
+ALT = re.compile(r"""\balt\s*=\s*(?:"[^"]*\w[^"]*"|'[^']*\w[^']*')""", re.IGNORECASE)
+MARKDOWN_IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def problems(path: Path) -> list[str]:
+    """One sentence for each thing wrong with the notebook at `path`; empty if it is clean."""
+    found = []
+    if (size := path.stat().st_size) >= MAX_BYTES:
+        found.append(f"the file has {size:,} bytes, {MAX_BYTES:,} are too many: draw smaller pictures")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # whatever is wrong with the format, the reader's own words say it best
+        return [*found, f"not a valid notebook: {error}"]
+    found += _metadata(notebook)
+    found += _parameters(notebook)
+    found += _execution(notebook)
+    for number, cell in enumerate(notebook.cells):
+        found += [f"cell {number}: {sentence}" for sentence in _cell(cell)]
+    return found
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _metadata(notebook: NotebookNode) -> Iterator[str]:
+    kernel = notebook.metadata.get("kernelspec", {}).get("name")
+    if kernel != "python3":
+        yield f"kernelspec is {kernel!r}, not 'python3': JupyterLab would ask which kernel to use"
+    if "widgets" in notebook.metadata:
+        yield "metadata.widgets is there: web previews show 'Invalid Notebook'"
+    for key in TIMINGS:
+        if key in notebook.metadata:
+            yield f"metadata.{key} is there: timings change with every run"
+
+
+def _parameters(notebook: NotebookNode) -> Iterator[str]:
+    cells = [cell for cell in _code_cells(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        yield f"{len(cells)} cells are tagged 'parameters', not exactly one"
+        return
+    for name in REQUIRED_PARAMETERS:
+        if not re.search(rf"^{name}\b[^=\n]*=", cells[0].source, re.MULTILINE):
+            yield f"the parameters cell does not set {name!r}"
+
+
+def _execution(notebook: NotebookNode) -> Iterator[str]:
+    cells = _code_cells(notebook)
+    counts = [cell.execution_count for cell in cells]
+    if counts != list(range(1, len(cells) + 1)):
+        yield "the execution counts are not 1, 2, 3, …: execute it from top to bottom (make notebooks)"
+    if not any(cell.outputs for cell in cells):
+        yield "no cell has an output: a page without a kernel would teach nothing"
+
+
+def _cell(cell: NotebookNode) -> Iterator[str]:
+    for key in TIMINGS:
+        if key in cell.metadata:
+            yield f"metadata.{key} is there: timings change with every run"
+    texts = [cell.source]
+    if cell.cell_type == "code":
+        if (lines := len(cell.source.splitlines())) > MAX_LINES:
+            yield f"{lines} lines, {MAX_LINES} at most: the code belongs in the library"
+        if cell.source.rstrip().endswith(";"):
+            yield "ends with ';': that changes the output when nbval runs it"
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"holds an error: {output.ename}: {output.evalue}"
+            if WIDGET in output.get("data", {}):
+                yield "holds a widget's view: without a kernel it shows as an error (make notebooks)"
+            texts += _texts(output)
+    elif MARKDOWN_IMAGE_WITHOUT_ALT.search(cell.source):
+        yield "a picture without alternative text: ![what it shows](…)"
+    for text in texts:
+        yield from _text(text)
+
+
+def _texts(output: NotebookNode) -> Iterator[str]:
+    yield output.get("text", "")
+    yield "\n".join(output.get("traceback", []))
+    for mime, value in output.get("data", {}).items():
+        if mime.startswith("text/") or mime == "image/svg+xml":
+            yield value
+
+
+def _text(text: str) -> Iterator[str]:
+    text = DATA_URI.sub("data:", text)
+    if path := ABSOLUTE_PATH.search(text):
+        yield f"names a path of one machine: {path[0]}"
+    for image in IMG.findall(text):
+        if not ALT.search(image):
+            yield f"an <img> without alternative text: {image[:60]}"
