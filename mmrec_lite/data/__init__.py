@@ -2,5 +2,6 @@
 
 from .dataset import DataError, IndexedVectors, MultimodalDataset
 from .loading import load
+from .splits import PROTOCOLS, Split, split
 
-__all__ = ["DataError", "IndexedVectors", "MultimodalDataset", "load"]
+__all__ = ["PROTOCOLS", "DataError", "IndexedVectors", "MultimodalDataset", "Split", "load", "split"]
