@@ -66,7 +66,7 @@ def html(text: str) -> NotebookNode:
 
 
 def adds(output: NotebookNode) -> Callable[[NotebookNode], object]:
-    return lambda nb: nb.cells[2].outputs.append(output)
+    return lambda nb: nb.cells[2].outputs.append(copy.deepcopy(output))
 
 
 WIDGET_VIEW = new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}})
