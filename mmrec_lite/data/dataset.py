@@ -69,7 +69,7 @@ class MultimodalDataset:
             "present": checks.clean_present(self.present, features, len(items)),
             "truth": checks.clean_truth(self.truth, len(users), len(items)),
             "card": checks.clean_card(self.card),
-            "image_root": None if self.image_root is None else Path(self.image_root),
+            "image_root": None if self.image_root is None else Path(self.image_root).absolute(),
             "sequences": dict(self.sequences),
             "texts": {name: list(words) for name, words in self.texts.items()},
         }

@@ -219,9 +219,9 @@ def split(
 ) -> Split:
     """Share the interactions of `dataset` out to training, validation and test.
 
-    Protocols (a user with fewer than 3 interactions stays in training whole, except where items are cold):
-        ratio          per user, `ratios` of the interactions; what is held out is drawn (by="random", default)
-                       or the latest, test after validation (by="time", or by="order" for row order). A user
+    Protocols (but for cold-items, a user with fewer than 3 interactions stays in training whole):
+        ratio          per user, `ratios` of the interactions; what is held out is drawn (by="random", the
+                       default) or the latest, test after validation (by="time", or by="order" for row order). A user
                        with fewer than 10 interactions gives one to validation and one to test.
                        Source: MICRO 4.1.3 and its released preparation.
         leave-one-out  the last is test, the one before validation, by="time" (default) or by="order".
@@ -380,5 +380,5 @@ def _remedy(protocol: str) -> str:
     return {
         "given": "Correct the `split` column, or take protocol 'ratio', which holds out every part itself.",
         "cold-items": "Raise cold, or take more items.",
-        "kfold": f"No user has enough interactions for this fold: lower folds (users need {_FEWEST} at least).",
+        "kfold": f"No user has enough interactions for this fold: lower folds (it takes {_FEWEST} at least).",
     }.get(protocol, f"No user has {_FEWEST} interactions, the fewest to share out; take more data.")

@@ -1,0 +1,267 @@
+"""Reader for one's own data: tables of interactions and items, features as npy, a folder of pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..checks import finite_numbers
+from ..dataset import MultimodalDataset
+from ..errors import DataError
+from ..storage import file_hash
+from .matrices import Matrix, check_rows, mark_missing, read_matrix
+from .pictures import match_pictures
+from .tables import (
+    Source,
+    ids_as_text,
+    natural_order,
+    optional_column,
+    parts,
+    read_table,
+    require_column,
+    seconds,
+)
+
+
+def read_frames(
+    interactions: Source,
+    items: Source | None = None,
+    features: Mapping[str, Matrix] | None = None,
+    images: str | Path | None = None,
+    *,
+    user: str = "user",
+    item: str = "item",
+    timestamp: str | None = None,
+    rating: str | None = None,
+    review: str | None = None,
+    split: str | None = None,
+    item_key: str | None = None,
+    title: str | None = None,
+    text: str | Sequence[str] | None = None,
+    image: str | None = None,
+    time_unit: str | None = None,
+    missing: str | Mapping[str, str] | None = None,
+    drop_duplicates: bool = False,
+    min_user: int = 0,
+    min_item: int = 0,
+    name: str | None = None,
+) -> MultimodalDataset:
+    """Read a data set from tables (data frames, or .parquet, .csv, .tsv files), npy features and pictures.
+
+    Interactions: columns `user` and `item` hold the original ids, strings or numbers; `timestamp`, `rating`,
+    `review` and `split` name further columns, by default those of the same names where they exist.
+    Items: column `item_key` (default: as `item`) holds the ids. Without a table the items are those of the
+    interactions; with features but no table an item's id is its feature row. All items are kept, even those
+    that nobody took. `title`, `text` (several are joined) and `image` name columns, by default likewise.
+    Features: one matrix a modality, and **row i describes row i of the items table**. `missing="zero"` or
+    "nan" (or a dict by modality) says that rows of zeros or NaN mark items without the modality; otherwise
+    NaN is refused and zeros are values like others.
+    Pictures: a folder or zip archive. `image` holds file names, with or without ending; without such a column
+    a picture is called after the item's id.
+    Times: seconds, milliseconds, ... (`time_unit`, by default told by their size) or ISO dates; kept in seconds.
+    `drop_duplicates` keeps the first row of each (user, item); `min_user` and `min_item` drop users and items
+    with fewer interactions, over and over until none is left. The card tells what was read and done.
+    Raises `DataError`, which names file, row and remedy.
+    """
+    features = dict(features or {})
+    table, table_name = read_table(interactions, "interactions", ids=(user, item))
+    asked = {"timestamp": timestamp, "rating": rating, "review": review, "split": split}
+    columns = _columns(table, table_name, {"user": user, "item": item}, asked)
+    rows, finer, time = _rows(table, table_name, columns, time_unit)
+    matrices = {modality: read_matrix(source, modality) for modality, source in features.items()}
+    catalogue, items_name = _catalogue(items, item_key or item, rows, matrices)
+    check_rows(matrices, len(catalogue), items_name)
+    catalogue = _described(catalogue, items_name, title, text)
+    vectors, present, notes = mark_missing(matrices, missing)
+    if images is not None:
+        catalogue, note = match_pictures(images, catalogue, items_name, image)
+        notes.append(note)
+    places = _places(rows["item"], catalogue, table_name, items_name)
+    kept = _kept(rows, places, table_name, drop_duplicates, min_user, min_item)
+    if finer is not None:
+        kept = kept[np.argsort(finer[kept], kind="stable")]
+        notes.append("rows sorted by time, since whole seconds do not hold their order")
+    chosen = np.unique(places[kept]) if min_item > 0 else np.arange(len(catalogue))
+    card = {
+        "reader": "frames",
+        "files": _provenance({"interactions": interactions, "items": items, **features}),
+        "columns": columns,
+        "time": time,
+        "rows": {"read": len(rows), "kept": len(kept)},
+        "filter": {"drop_duplicates": drop_duplicates, "min_user": min_user, "min_item": min_item},
+        "notes": notes,
+    }
+    user_ids, numbers = _numbered(rows["user"].iloc[kept])
+    return MultimodalDataset(
+        name=name or _name(interactions),
+        users=pd.DataFrame({"user_id": user_ids}),
+        items=catalogue.iloc[chosen],
+        interactions=rows.iloc[kept].assign(user=numbers, item=np.searchsorted(chosen, places[kept])),
+        features={modality: matrix[chosen] for modality, matrix in vectors.items()},
+        present={modality: mask[chosen] for modality, mask in present.items()},
+        card=card,
+        image_root=images,
+    )
+
+
+def _columns(table: pd.DataFrame, table_name: str, needed: dict, asked: dict) -> dict[str, str]:
+    """Which column of the table plays which part."""
+    for part, column in needed.items():
+        require_column(table, table_name, column, part)
+    if table.empty:
+        raise DataError(f"{table_name}: the table is empty; a data set needs at least one interaction.")
+    found = {part: optional_column(table, table_name, column, part) for part, column in asked.items()}
+    return needed | {part: column for part, column in found.items() if column is not None}
+
+
+def _rows(
+    table: pd.DataFrame, table_name: str, columns: dict[str, str], time_unit: str | None
+) -> tuple[pd.DataFrame, np.ndarray | None, str | None]:
+    """The interactions in our columns, ids as text; times finer than seconds, if any; how time was read."""
+    rows = {side: ids_as_text(table[columns[side]], table_name) for side in ("user", "item")}
+    finer = time = None
+    if "timestamp" in columns:
+        rows["timestamp"], finer, time = seconds(table[columns["timestamp"]], table_name, time_unit)
+    if "rating" in columns:
+        rows["rating"] = finite_numbers(table[columns["rating"]], table_name, columns["rating"])
+    if "review" in columns:
+        rows["review"] = table[columns["review"]].astype(object).fillna("").map(str)
+    if "split" in columns:
+        rows["split"] = parts(table[columns["split"]], table_name)
+    return pd.DataFrame(rows), finer, time
+
+
+def _catalogue(
+    items: Source | None, key: str, rows: pd.DataFrame, matrices: dict[str, tuple[np.ndarray, str]]
+) -> tuple[pd.DataFrame, str]:
+    """The items in feature order, with column `item_id`, and what to call their table in messages."""
+    if items is None and matrices:
+        matrix, what = next(iter(matrices.values()))
+        return pd.DataFrame({"item_id": [str(row) for row in range(len(matrix))]}), what
+    if items is None:
+        return pd.DataFrame({"item_id": natural_order(rows["item"])}), "interactions"
+    table, table_name = read_table(items, "items", ids=(key,))
+    require_column(table, table_name, key, "item_key")
+    if table.empty:
+        raise DataError(f"{table_name}: the table is empty; give one row an item, or leave the table out.")
+    if key != "item_id" and "item_id" in table:
+        raise DataError(
+            f"{table_name}: there is a column 'item_id' beside the ids in {key!r}; pass item_key='item_id' "
+            f"(--item-key), or rename one of them."
+        )
+    ids = ids_as_text(table[key], table_name)
+    if ids.duplicated().any():
+        row = int(ids.duplicated().to_numpy().argmax())
+        earlier = int((ids == ids[row]).to_numpy().argmax())
+        raise DataError(
+            f"{table_name}: rows {earlier} and {row} share the {key} {ids[row]!r}; keep one row an item."
+        )
+    others = {column: _plain(table[column]) for column in table.columns if column != key}
+    return pd.DataFrame({"item_id": ids, **others}), table_name
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    """Lists joined by commas, dates as ISO strings: the data set holds numbers, booleans and strings only."""
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.infer_dtype(values, skipna=True) == "string":
+        return values
+    return values.astype(object).map(_as_word)
+
+
+def _as_word(value: object) -> str:
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return ", ".join(map(str, value))
+    if isinstance(value, pd.Timestamp):
+        return "" if pd.isna(value) else value.isoformat()
+    return "" if value is None or value is pd.NaT or value is pd.NA or value != value else str(value)
+
+
+def _described(
+    catalogue: pd.DataFrame, items_name: str, title: str | None, text: str | Sequence[str] | None
+) -> pd.DataFrame:
+    """The catalogue with `title` and `text` taken from the columns that were asked for."""
+    taken = {}
+    if title is not None:
+        taken["title"] = catalogue[require_column(catalogue, items_name, title, "title")]
+    if text is not None:
+        names = [text] if isinstance(text, str) else list(text)
+        columns = [catalogue[require_column(catalogue, items_name, column, "text")] for column in names]
+        cells = zip(
+            *(column.astype(object).where(column.notna(), "").map(str) for column in columns), strict=True
+        )
+        taken["text"] = [_sentences(words) for words in cells]
+    return catalogue.assign(**taken)
+
+
+def _sentences(pieces: Sequence[str]) -> str:
+    """Join the pieces that are not empty, so that each begins a sentence."""
+    pieces = [piece.strip() for piece in pieces if piece.strip()]
+    ended = [piece if piece[-1] in ".!?" else f"{piece}." for piece in pieces[:-1]]
+    return " ".join(ended + pieces[-1:])
+
+
+def _places(ids: pd.Series, catalogue: pd.DataFrame, table_name: str, items_name: str) -> np.ndarray:
+    """The catalogue's row of each interaction's item."""
+    places = pd.Index(catalogue["item_id"], dtype=object).get_indexer(ids)
+    unknown = places < 0
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise DataError(
+            f"{table_name}: row {row} has item {ids.iloc[row]!r}, which is not among the {len(catalogue)} items "
+            f"of {items_name}; the first is {catalogue['item_id'].iloc[0]!r} ({int(unknown.sum())} such rows). "
+            f"Add the items, drop the rows, or name the items' id column with item_key=... (--item-key)."
+        )
+    return places
+
+
+def _kept(
+    rows: pd.DataFrame,
+    places: np.ndarray,
+    table_name: str,
+    drop_duplicates: bool,
+    min_user: int,
+    min_item: int,
+) -> np.ndarray:
+    """The rows that stay, ascending: no pair twice, enough interactions for each user and item."""
+    users = pd.factorize(rows["user"])[0]
+    again = pd.DataFrame({"user": users, "item": places}).duplicated().to_numpy()
+    if again.any() and not drop_duplicates:
+        row = int(again.argmax())
+        earlier = int(((users == users[row]) & (places == places[row])).argmax())
+        raise DataError(
+            f"{table_name}: rows {earlier} and {row} hold the same pair (user {rows['user'].iloc[row]!r}, "
+            f"item {rows['item'].iloc[row]!r}); {int(again.sum())} rows repeat an earlier pair. Pass "
+            f"drop_duplicates=True (--drop-duplicates) to keep the first row of each."
+        )
+    kept = np.flatnonzero(~again)
+    while True:
+        enough = np.bincount(users[kept])[users[kept]] >= min_user
+        enough &= np.bincount(places[kept])[places[kept]] >= min_item
+        if enough.all():
+            return kept
+        kept = kept[enough]
+        if kept.size == 0:
+            raise DataError(
+                f"{table_name}: min_user={min_user}, min_item={min_item} leave no row; lower them."
+            )
+
+
+def _numbered(users: pd.Series) -> tuple[list[str], np.ndarray]:
+    """The distinct users in natural order, and each row's place among them."""
+    ids = natural_order(users)
+    return ids, pd.Index(ids, dtype=object).get_indexer(users)
+
+
+def _provenance(sources: Mapping[str, object]) -> dict[str, dict[str, str]]:
+    """Name (without folder) and SHA-256 of every file that was read."""
+    paths = {part: Path(source) for part, source in sources.items() if isinstance(source, str | Path)}
+    return {part: {"name": path.name, "sha256": file_hash(path)} for part, path in paths.items()}
+
+
+def _name(interactions: Source) -> str:
+    """The folder of the interactions names the data set."""
+    folder = Path(interactions).resolve().parent.name if isinstance(interactions, str | Path) else ""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", folder).strip("-_") or "frames"

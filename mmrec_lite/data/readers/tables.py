@@ -1,0 +1,158 @@
+"""What readers share: tables from files, columns by name, ids as text, times in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..checks import PARTS, known_parts, whole_numbers
+from ..errors import DataError, listing
+from ..storage import EARLIEST_DATE
+
+Source = str | Path | pd.DataFrame
+
+# What does a number of this size count? Seconds since 1970 lie in 10^8..10^11 from 1973 to 5138,
+# milliseconds in 10^11..10^14, and so on; smaller numbers are positions (0, 1, 2, ...): an order, no date.
+_BOUNDS = (EARLIEST_DATE, 10**11, 10**14, 10**17)
+TIME_UNITS = ("order", "s", "ms", "us", "ns")
+_PER_SECOND = {"order": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_SYNONYMS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test"}
+
+
+def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """The table with rows 0..n-1, and what to call it in messages.
+
+    Reads .parquet, .csv and .tsv (compressed as .gz or not). In text files columns in `ids` keep their
+    leading zeros, and only an empty cell is missing: an item called "NA" stays one.
+    """
+    if isinstance(source, pd.DataFrame):
+        return source.reset_index(drop=True), what
+    path = Path(source)
+    if not path.is_file():
+        raise DataError(f"{what}: there is no file {path}.")
+    kinds = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    kind = kinds[-1].lower() if kinds else ""
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(path).reset_index(drop=True), path.name
+        if kind in (".csv", ".tsv"):
+            separator = "," if kind == ".csv" else "\t"
+            as_text = dict.fromkeys(ids, str)
+            table = pd.read_csv(path, sep=separator, dtype=as_text, keep_default_na=False, na_values=[""])
+            return table, path.name
+    except pd.errors.EmptyDataError:
+        raise DataError(
+            f"{path.name}: the file is empty; it needs a line of column names and rows."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name}: not readable as {kind} ({str(error).strip()}).") from None
+    raise DataError(
+        f"{path.name}: a table is read from .parquet, .csv or .tsv (also with .gz); convert the file."
+    )
+
+
+def require_column(table: pd.DataFrame, table_name: str, column: str, option: str) -> str:
+    """Return `column`, or say which columns there are and which option names another."""
+    if column not in table:
+        raise DataError(
+            f"{table_name}: there is no column {column!r}; there are: {listing(table.columns)}. "
+            f"Name the right one with {option}=... (--{option.replace('_', '-')} on the command line)."
+        )
+    return column
+
+
+def optional_column(
+    table: pd.DataFrame, table_name: str, asked: str | None, usual: str, option: str | None = None
+) -> str | None:
+    """The column that was asked for, which must exist; without a wish the usual one, if there is one."""
+    if asked is None:
+        return usual if usual in table else None
+    return require_column(table, table_name, asked, option or usual)
+
+
+def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
+    """Original ids as strings; a whole number loses its ".0", so 12, 12.0 and "12" are one id."""
+    if values.isna().any():
+        row = int(np.argmax(values.isna().to_numpy()))
+        raise DataError(
+            f"{table_name}: row {row} has no {values.name} ({int(values.isna().sum())} such rows); "
+            f"give it one or drop the row."
+        )
+    if pd.api.types.is_float_dtype(values) and (values == np.round(values)).all():
+        values = values.astype(np.int64)
+    return values.astype(object).map(str)
+
+
+def natural_order(ids: pd.Series | pd.Index) -> list[str]:
+    """The distinct ids, by number where all are numbers ("2" before "10"), else by alphabet."""
+    distinct = pd.unique(pd.Series(ids, dtype=object)).tolist()
+    numeric = all(name.isdecimal() and name.isascii() for name in distinct)
+    return sorted(distinct, key=(lambda name: (int(name), name)) if numeric else None)
+
+
+def seconds(
+    values: pd.Series, table_name: str, unit: str | None
+) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Times as whole seconds since 1970 (UTC), finer times if there are such, and a sentence for the card.
+
+    Takes numbers in `unit` (None: told by their size), dates and ISO 8601 strings (without a zone: UTC).
+    Missing, fractional and infinite values, and units that seem mixed, are refused with their row.
+    """
+    if unit is not None and unit not in TIME_UNITS:
+        raise DataError(f"{table_name}: unknown time_unit {unit!r}; there are: {listing(TIME_UNITS)}.")
+    column = values.name
+    if pd.api.types.is_numeric_dtype(values):
+        numbers = whole_numbers(_plain(values), table_name, column)
+        found = unit or _unit_of(numbers, table_name, column)
+        per_second, how = _PER_SECOND[found], {"order": "order only, no dates", "s": "seconds"}.get(found)
+        how = f"column {column!r}: {how or found + ', floored to seconds'}"
+    else:
+        numbers = _nanoseconds(values, table_name)
+        per_second, how = 10**9, f"column {column!r}: dates (UTC), floored to seconds"
+    whole = numbers // per_second
+    finer = numbers if (whole * per_second != numbers).any() else None
+    return whole, finer, how
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    return (
+        values
+        if isinstance(values.dtype, np.dtype)
+        else values.astype("float64" if values.hasnans else "int64")
+    )
+
+
+def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
+    sizes = np.searchsorted(_BOUNDS, np.abs(numbers), side="right")
+    low, high = int(sizes.argmin()), int(sizes.argmax())
+    if sizes[low] != sizes[high]:
+        raise DataError(
+            f"{table_name}: {column} {numbers[low]} in row {low} reads as {TIME_UNITS[sizes[low]]!r} but "
+            f"{numbers[high]} in row {high} as {TIME_UNITS[sizes[high]]!r}. Correct the rows, or say which "
+            f"holds with time_unit=... (--time-unit): {listing(TIME_UNITS)}."
+        )
+    return TIME_UNITS[sizes[low]]
+
+
+def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
+    parsed = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
+    if parsed.isna().any():
+        row = int(np.argmax(parsed.isna().to_numpy()))
+        raise DataError(
+            f"{table_name}: row {row} has {values.name} {values.iloc[row]!r}, which is no date "
+            f"({int(parsed.isna().sum())} such rows). Write ISO 8601, as in 2024-05-31T12:00:00, "
+            f"or a column of numbers, seconds since 1970."
+        )
+    return parsed.astype("datetime64[ns, UTC]").astype(np.int64).to_numpy()
+
+
+def parts(values: pd.Series, table_name: str) -> pd.Series:
+    """The split column in our words: train, valid, test, whatever their case; "val" and "dev" are valid."""
+    words = values.astype(object).map(
+        lambda value: value.strip().lower() if isinstance(value, str) else value
+    )
+    words = words.replace(_SYNONYMS)
+    return known_parts(words.where(words.isin(PARTS), values), table_name)
