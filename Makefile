@@ -13,6 +13,7 @@ export HF_HUB_OFFLINE := 1
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lab notebooks figures lock bench browser clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:  # two targets may write the same notebook
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -47,7 +48,7 @@ test: env  ## lint, unit tests, every notebook (nbval and papermill), a real Jup
 	$(if $(NOTEBOOKS),$(PY) -m pytest --nbval-lax --nbval-cell-timeout=$(CELL_TIMEOUT) $(NOTEBOOKS))
 
 lab: env  ## open the lessons in JupyterLab (this machine only, with a token)
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_quick_tour.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(wildcard notebooks/00_quick_tour.ipynb)
 
 notebooks: env  ## execute every notebook again, in place, and clean it
 	$(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) $(NOTEBOOKS)
