@@ -18,9 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 def check_name(name: object, what: str) -> str:
     """Return `name` if it can serve as a file name."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise DataError(
-            f"{what} {name!r} is no usable name: take letters, digits, '_' and '-', as in 'image'."
-        )
+        raise DataError(f"{what} {name!r} is no usable name: take letters, digits, '_' and '-', as in 'image'.")
     return name
 
 
@@ -81,9 +79,7 @@ def clean_interactions(frame: object, n_users: int, n_items: int) -> pd.DataFram
     frame = plain_table(frame, "interactions")
     for column in ("user", "item"):
         if column not in frame:
-            raise DataError(
-                f"interactions: column {column!r} is missing; there are: {listing(frame.columns)}."
-            )
+            raise DataError(f"interactions: column {column!r} is missing; there are: {listing(frame.columns)}.")
     if frame.empty:
         raise DataError("interactions: the table is empty; a data set needs at least one row in it.")
     columns = {
@@ -118,9 +114,7 @@ def _row_numbers(values: pd.Series, column: str, size: int) -> np.ndarray:
 
 def _refuse_non_text(values: pd.Series, table: str, column: str) -> None:
     if pd.api.types.infer_dtype(values, skipna=True) not in ("string", "empty"):
-        raise DataError(
-            f"{table}: column {column!r} holds {values.dtype}, not text; convert it with astype(str)."
-        )
+        raise DataError(f"{table}: column {column!r} holds {values.dtype}, not text; convert it with astype(str).")
 
 
 def whole_numbers(values: pd.Series, table: str, column: str) -> np.ndarray:
@@ -177,10 +171,7 @@ def refuse_duplicates(users: np.ndarray, items: np.ndarray, table: str, remedy: 
         return
     row = int(np.argmax(again))
     earlier = int(np.argmax((pairs == pairs.iloc[row]).all(axis=1).to_numpy()))
-    remedy = (
-        remedy
-        or "Drop the repetitions, or read the table with drop_duplicates=True (it keeps the first row)."
-    )
+    remedy = remedy or "Drop the repetitions, or read the table with drop_duplicates=True (it keeps the first row)."
     raise DataError(
         f"{table}: rows {earlier} and {row} hold the same pair (user {users[row]}, item {items[row]}); "
         f"{int(again.sum())} rows repeat an earlier pair. {remedy}"
@@ -190,11 +181,7 @@ def refuse_duplicates(users: np.ndarray, items: np.ndarray, table: str, remedy: 
 def clean_vectors(vectors: object, what: str) -> np.ndarray:
     """A finite float16 or float32 matrix, as a read-only view; wider numbers become float32."""
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind not in "biuf":
-        shape = (
-            f"shape {vectors.shape}, {vectors.dtype}"
-            if isinstance(vectors, np.ndarray)
-            else type(vectors).__name__
-        )
+        shape = f"shape {vectors.shape}, {vectors.dtype}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
         raise DataError(f"{what}: expected a matrix of numbers, one row a vector; got {shape}.")
     if vectors.shape[1] == 0:
         raise DataError(f"{what}: the vectors have no columns.")
@@ -235,8 +222,7 @@ def clean_present(present: dict, features: dict[str, np.ndarray], n_items: int) 
         mask = np.asarray(present.get(name, np.ones(n_items, dtype=bool)))
         if mask.dtype != bool or mask.shape != (n_items,):
             raise DataError(
-                f"present[{name!r}]: expected {n_items} booleans, one an item; "
-                f"got shape {mask.shape}, {mask.dtype}."
+                f"present[{name!r}]: expected {n_items} booleans, one an item; got shape {mask.shape}, {mask.dtype}."
             )
         odd = np.flatnonzero(~mask)[vectors[~mask].any(axis=1)]
         if len(odd):
@@ -256,9 +242,7 @@ def clean_truth(truth: dict, n_users: int, n_items: int) -> dict[str, np.ndarray
         check_name(name, "truth")
         side = name.split("_")[0]
         if side not in ("user", "item"):
-            raise DataError(
-                f"truth[{name!r}]: the name must begin with 'user_' or 'item_', which says what a row is."
-            )
+            raise DataError(f"truth[{name!r}]: the name must begin with 'user_' or 'item_', which says what a row is.")
         values = np.asarray(values)
         size = n_users if side == "user" else n_items
         if values.ndim == 0 or len(values) != size or values.dtype.kind not in "biufU":
@@ -275,9 +259,7 @@ def clean_card(card: dict) -> dict:
     try:
         return json.loads(json.dumps(card))
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"card: {error}; it may hold dicts, lists, strings, numbers, booleans and None."
-        ) from None
+        raise DataError(f"card: {error}; it may hold dicts, lists, strings, numbers, booleans and None.") from None
 
 
 def frozen(array: np.ndarray) -> np.ndarray:

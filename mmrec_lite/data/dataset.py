@@ -81,9 +81,7 @@ class MultimodalDataset:
         for name, vectors in self.sequences.items():
             checks.check_name(name, "sequence")
             if not isinstance(vectors, IndexedVectors):
-                raise DataError(
-                    f"sequences[{name!r}]: expected IndexedVectors, got {type(vectors).__name__}."
-                )
+                raise DataError(f"sequences[{name!r}]: expected IndexedVectors, got {type(vectors).__name__}.")
             size = self.n_items if vectors.rows == "items" else len(self)
             if len(vectors) != size:
                 raise DataError(
@@ -95,9 +93,7 @@ class MultimodalDataset:
                 raise DataError(f"texts: unknown sequence {name!r}; there are: {listing(self.sequences)}.")
             size = len(self.sequences[name].vectors)
             if len(words) != size or not all(isinstance(word, str) for word in words):
-                raise DataError(
-                    f"texts[{name!r}]: expected {size} strings, one a vector; got {len(words)} values."
-                )
+                raise DataError(f"texts[{name!r}]: expected {size} strings, one a vector; got {len(words)} values.")
 
     def __len__(self) -> int:
         """The number of interactions."""
@@ -134,8 +130,7 @@ class MultimodalDataset:
         unknown = [name for name in names if name not in self.features]
         if unknown:
             raise DataError(
-                f"data set {self.name!r}: unknown modality {first(unknown)}; "
-                f"it has: {listing(self.modalities)}."
+                f"data set {self.name!r}: unknown modality {first(unknown)}; it has: {listing(self.modalities)}."
             )
         return names
 
@@ -158,13 +153,9 @@ class MultimodalDataset:
         }
         for name, vectors in self.features.items():
             share = self.present[name].mean()
-            rows[f"feature {name}"] = (
-                f"{vectors.shape[1]}-d {vectors.dtype}, present for {share:.1%} of the items"
-            )
+            rows[f"feature {name}"] = f"{vectors.shape[1]}-d {vectors.dtype}, present for {share:.1%} of the items"
         for name, vectors in self.sequences.items():
-            rows[f"sequence {name}"] = (
-                f"{len(vectors.vectors):,} vectors, up to {vectors.index.shape[1]} per row"
-            )
+            rows[f"sequence {name}"] = f"{len(vectors.vectors):,} vectors, up to {vectors.index.shape[1]} per row"
         if "timestamp" in self.interactions:
             rows["time"] = storage.describe_time(self.interactions["timestamp"])
         return pd.Series(rows, name=self.name, dtype=object)
@@ -199,9 +190,7 @@ class MultimodalDataset:
     def replace(self, **changes: object) -> MultimodalDataset:
         """A copy with other fields, checked again; `present` is kept for the modalities that remain."""
         if "features" in changes and "present" not in changes:
-            changes["present"] = {
-                name: mask for name, mask in self.present.items() if name in changes["features"]
-            }
+            changes["present"] = {name: mask for name, mask in self.present.items() if name in changes["features"]}
         return dataclasses.replace(self, **changes)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:

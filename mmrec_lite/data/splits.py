@@ -56,14 +56,10 @@ class Split:
             object.__setattr__(self, part, frozen(np.sort(np.asarray(getattr(self, part), dtype=np.int64))))
         rows = np.concatenate([self.train, self.valid, self.test])
         if rows.size and (rows.min() < 0 or rows.max() >= len(self.dataset)):
-            raise DataError(
-                f"split: row numbers must lie in 0..{len(self.dataset) - 1}, as the interactions' do."
-            )
+            raise DataError(f"split: row numbers must lie in 0..{len(self.dataset) - 1}, as the interactions' do.")
         uses = np.bincount(rows, minlength=len(self.dataset))
         if uses.max() > 1:
-            raise DataError(
-                f"split: row {int(uses.argmax())} is used {uses.max()} times; a row belongs to one part."
-            )
+            raise DataError(f"split: row {int(uses.argmax())} is used {uses.max()} times; a row belongs to one part.")
         for part in PARTS:
             if getattr(self, part).size == 0:
                 raise DataError(
@@ -152,9 +148,7 @@ class Split:
         key = ("sequences", *(part for part in PARTS if part in parts))
         unknown = parts - set(PARTS)
         if unknown or len(key) == 1:
-            raise DataError(
-                f"split: sequences of {first(sorted(unknown)) or 'no part'}; parts: {listing(PARTS)}."
-            )
+            raise DataError(f"split: sequences of {first(sorted(unknown)) or 'no part'}; parts: {listing(PARTS)}.")
         if key not in self._cache:
             rows = np.sort(np.concatenate([self._rows(part) for part in key[1:]]))
             rows = rows[_time_order(self.dataset, rows)]
@@ -178,9 +172,7 @@ class Split:
         users = np.asarray(list(users) if not isinstance(users, np.ndarray) else users, dtype=np.int64)
         outside = users[(users < 0) | (users >= self.n_users)]
         if outside.size:
-            raise DataError(
-                f"split: there is no user {outside[0]}; users are numbered 0..{self.n_users - 1}."
-            )
+            raise DataError(f"split: there is no user {outside[0]}; users are numbered 0..{self.n_users - 1}.")
         empty = users[self.train_lengths[users] == 0]
         if empty.size:
             original = self.dataset.users["user_id"].iloc[empty[0]]
@@ -221,8 +213,8 @@ def split(
 
     Protocols (but for cold-items, a user with fewer than 3 interactions stays in training whole):
         ratio          per user, `ratios` of the interactions; what is held out is drawn (by="random", the
-                       default) or the latest, test after validation (by="time", or by="order" for row order). A user
-                       with fewer than 10 interactions gives one to validation and one to test.
+                       default) or the latest, test after validation (by="time", or by="order" for row
+                       order). A user with fewer than 10 interactions gives one to validation and one to test.
                        Source: MICRO 4.1.3 and its released preparation.
         leave-one-out  the last is test, the one before validation, by="time" (default) or by="order".
                        Source: MP4SR 4.1.2.
@@ -256,9 +248,7 @@ def split(
     else:
         part = _given(dataset)
     rows = [np.flatnonzero(part == number) for number in (_TRAIN, _VALID, _TEST)]
-    return Split(
-        dataset, protocol, seed, *rows, held_out_items=held_out, options=json.loads(json.dumps(options))
-    )
+    return Split(dataset, protocol, seed, *rows, held_out_items=held_out, options=json.loads(json.dumps(options)))
 
 
 def _checked_ratios(ratios: tuple[float, float, float]) -> tuple[float, ...]:
@@ -291,13 +281,10 @@ def _leave_one_out(dataset: MultimodalDataset, by: str) -> np.ndarray:
 def _kfold(dataset: MultimodalDataset, rng: np.random.Generator, fold: int, folds: int) -> np.ndarray:
     if folds < 3:
         raise DataError(
-            f"split: folds={folds} is too few: test, validation and training need one each, so "
-            f"take 3 or more."
+            f"split: folds={folds} is too few: test, validation and training need one each, so take 3 or more."
         )
     if not 0 <= fold < folds:
-        raise DataError(
-            f"split: there is no fold {fold}; with folds={folds} they are numbered 0..{folds - 1}."
-        )
+        raise DataError(f"split: there is no fold {fold}; with folds={folds} they are numbered 0..{folds - 1}.")
     place, counts = _places(dataset, _random_order(dataset, rng))
     # Every user starts at a fold of its own, or the last folds would lack the users with few interactions.
     start = rng.integers(folds, size=dataset.n_users)[dataset.interactions["user"].to_numpy()]

@@ -58,7 +58,7 @@ def _refuse_occupied(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not overwrite:
-        raise DataError(f"save: {folder} is not empty; choose another folder or pass overwrite=True.")
+        raise DataError(f"save: {folder} is not empty; choose another folder or pass overwrite=True (--overwrite).")
     if not (folder / INDEX).is_file():
         raise DataError(
             f"save: {folder} holds files but no {INDEX}, so it is not a saved data set and will not be "
@@ -165,9 +165,7 @@ def _verify(folder: Path, hashes: dict[str, str]) -> None:
         if not (folder / name).is_file():
             raise DataError(f"{folder}: {name} is missing; write the data set again.")
         if file_hash(folder / name) != expected:
-            raise DataError(
-                f"{folder}: {name} is not the file that was saved (SHA-256 differs); write it again."
-            )
+            raise DataError(f"{folder}: {name} is not the file that was saved (SHA-256 differs); write it again.")
 
 
 def file_hash(path: Path) -> str:
@@ -184,15 +182,9 @@ def image_bytes(root: Path, name: str) -> bytes:
     """The bytes of one picture below a folder or inside a zip archive."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise DataError(
-            f"image {name!r}: a picture's path must stay inside {root.name}; make it relative to it."
-        )
+        raise DataError(f"image {name!r}: a picture's path must stay inside {root.name}; make it relative to it.")
     try:
-        return (
-            _archive(root, root.stat().st_mtime_ns).read(name)
-            if root.is_file()
-            else (root / path).read_bytes()
-        )
+        return _archive(root, root.stat().st_mtime_ns).read(name) if root.is_file() else (root / path).read_bytes()
     except (KeyError, OSError):
         raise DataError(f"image {name!r} is not in {root}; correct the items' `image` column.") from None
 

@@ -29,9 +29,7 @@ class IndexedVectors:
         object.__setattr__(self, "vectors", clean_vectors(self.vectors, "IndexedVectors.vectors"))
         index = np.asarray(self.index)
         if index.ndim != 2 or index.dtype.kind not in "iu":
-            raise DataError(
-                f"IndexedVectors.index: expected whole numbers (R, L); got {index.shape}, {index.dtype}."
-            )
+            raise DataError(f"IndexedVectors.index: expected whole numbers (R, L); got {index.shape}, {index.dtype}.")
         wrong = ((index < -1) | (index >= len(self.vectors))).any(axis=1)
         if wrong.any():
             row = int(np.argmax(wrong))
@@ -70,7 +68,5 @@ class IndexedVectors:
         pointers = np.concatenate([[0], np.cumsum(counts)])
         # A sparse product sums without the (R, L, d) block that gathering everything would take.
         weights = np.repeat(1.0 / np.maximum(counts, 1), counts).astype(np.float32)
-        average = csr_array(
-            (weights, self.index[self.mask], pointers), shape=(len(self.index), len(self.vectors))
-        )
+        average = csr_array((weights, self.index[self.mask], pointers), shape=(len(self.index), len(self.vectors)))
         return average @ self.vectors.astype(np.float32)

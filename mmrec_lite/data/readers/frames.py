@@ -62,7 +62,7 @@ def read_frames(
     NaN is refused and zeros are values like others.
     Pictures: a folder or zip archive. `image` holds file names, with or without ending; without such a column
     a picture is called after the item's id.
-    Times: seconds, milliseconds, ... (`time_unit`, by default told by their size) or ISO dates; kept in seconds.
+    Times: seconds, milliseconds, ... (`time_unit`, told by their size if None) or ISO dates; kept in seconds.
     `drop_duplicates` keeps the first row of each (user, item); `min_user` and `min_item` drop users and items
     with fewer interactions, over and over until none is left. The card tells what was read and done.
     Raises `DataError`, which names file, row and remedy.
@@ -157,9 +157,7 @@ def _catalogue(
     if ids.duplicated().any():
         row = int(ids.duplicated().to_numpy().argmax())
         earlier = int((ids == ids[row]).to_numpy().argmax())
-        raise DataError(
-            f"{table_name}: rows {earlier} and {row} share the {key} {ids[row]!r}; keep one row an item."
-        )
+        raise DataError(f"{table_name}: rows {earlier} and {row} share the {key} {ids[row]!r}; keep one row an item.")
     others = {column: _plain(table[column]) for column in table.columns if column != key}
     return pd.DataFrame({"item_id": ids, **others}), table_name
 
@@ -189,9 +187,7 @@ def _described(
     if text is not None:
         names = [text] if isinstance(text, str) else list(text)
         columns = [catalogue[require_column(catalogue, items_name, column, "text")] for column in names]
-        cells = zip(
-            *(column.astype(object).where(column.notna(), "").map(str) for column in columns), strict=True
-        )
+        cells = zip(*(column.astype(object).where(column.notna(), "").map(str) for column in columns), strict=True)
         taken["text"] = [_sentences(words) for words in cells]
     return catalogue.assign(**taken)
 
@@ -210,9 +206,10 @@ def _places(ids: pd.Series, catalogue: pd.DataFrame, table_name: str, items_name
     if unknown.any():
         row = int(unknown.argmax())
         raise DataError(
-            f"{table_name}: row {row} has item {ids.iloc[row]!r}, which is not among the {len(catalogue)} items "
-            f"of {items_name}; the first is {catalogue['item_id'].iloc[0]!r} ({int(unknown.sum())} such rows). "
-            f"Add the items, drop the rows, or name the items' id column with item_key=... (--item-key)."
+            f"{table_name}: row {row} has item {ids.iloc[row]!r}, which is not among the {len(catalogue)} "
+            f"items of {items_name}; the first is {catalogue['item_id'].iloc[0]!r} "
+            f"({int(unknown.sum())} such rows). Add the items, drop the rows, or name the items' id column with "
+            f"item_key=... (--item-key)."
         )
     return places
 
@@ -244,9 +241,7 @@ def _kept(
             return kept
         kept = kept[enough]
         if kept.size == 0:
-            raise DataError(
-                f"{table_name}: min_user={min_user}, min_item={min_item} leave no row; lower them."
-            )
+            raise DataError(f"{table_name}: min_user={min_user}, min_item={min_item} leave no row; lower them.")
 
 
 def _numbered(users: pd.Series) -> tuple[list[str], np.ndarray]:

@@ -30,9 +30,7 @@ def read_matrix(source: Matrix, modality: str) -> tuple[np.ndarray, str]:
     else:
         matrix, what = np.asarray(source), f"features[{modality!r}]"
     if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
-        raise DataError(
-            f"{what}: expected a matrix of numbers, one row an item; got {matrix.shape}, {matrix.dtype}."
-        )
+        raise DataError(f"{what}: expected a matrix of numbers, one row an item; got {matrix.shape}, {matrix.dtype}.")
     return matrix if matrix.dtype in (np.float16, np.float32) else matrix.astype(np.float32), what
 
 
@@ -52,9 +50,7 @@ def marks_by_modality(missing: str | Mapping[str, str] | None, modalities: list[
     marks = dict.fromkeys(modalities, missing) if isinstance(missing, str) else dict(missing or {})
     unknown = [modality for modality in marks if modality not in modalities]
     if unknown:
-        raise DataError(
-            f"missing: unknown modality {first(unknown)}; the features are: {listing(modalities)}."
-        )
+        raise DataError(f"missing: unknown modality {first(unknown)}; the features are: {listing(modalities)}.")
     wrong = [mark for mark in marks.values() if mark not in MARKS]
     if wrong:
         raise DataError(f"missing: unknown mark {first(wrong)}; there are: {listing(MARKS)}.")
@@ -78,9 +74,7 @@ def mark_missing(
         if modality in marks:
             notes.append(f"{modality}: {int(absent.sum())} of {len(matrix)} items lack it")
         elif zeros:
-            notes.append(
-                f"{modality}: {zeros} rows of zeros taken as they are (missing='zero': items lack it)"
-            )
+            notes.append(f"{modality}: {zeros} rows of zeros taken as they are (missing='zero': items lack it)")
     return vectors, present, notes
 
 
@@ -89,9 +83,7 @@ def _marks_by_modality(missing: str | Mapping[str, str] | None, modalities: list
     marks = dict.fromkeys(modalities, missing) if isinstance(missing, str) else dict(missing or {})
     unknown = [modality for modality in marks if modality not in modalities]
     if unknown:
-        raise DataError(
-            f"missing: unknown modality {first(unknown)}; the features are: {listing(modalities)}."
-        )
+        raise DataError(f"missing: unknown modality {first(unknown)}; the features are: {listing(modalities)}.")
     wrong = [mark for mark in marks.values() if mark not in MARKS]
     if wrong:
         raise DataError(f"missing: unknown mark {first(wrong)}; there are: {listing(MARKS)}.")

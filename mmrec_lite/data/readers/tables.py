@@ -44,14 +44,10 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
             table = pd.read_csv(path, sep=separator, dtype=as_text, keep_default_na=False, na_values=[""])
             return table, path.name
     except pd.errors.EmptyDataError:
-        raise DataError(
-            f"{path.name}: the file is empty; it needs a line of column names and rows."
-        ) from None
+        raise DataError(f"{path.name}: the file is empty; it needs a line of column names and rows.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path.name}: not readable as {kind} ({str(error).strip()}).") from None
-    raise DataError(
-        f"{path.name}: a table is read from .parquet, .csv or .tsv (also with .gz); convert the file."
-    )
+    raise DataError(f"{path.name}: a table is read from .parquet, .csv or .tsv (also with .gz); convert the file.")
 
 
 def require_column(table: pd.DataFrame, table_name: str, column: str, option: str) -> str:
@@ -93,9 +89,7 @@ def natural_order(ids: pd.Series | pd.Index) -> list[str]:
     return sorted(distinct, key=(lambda name: (int(name), name)) if numeric else None)
 
 
-def seconds(
-    values: pd.Series, table_name: str, unit: str | None
-) -> tuple[np.ndarray, np.ndarray | None, str]:
+def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Times as whole seconds since 1970 (UTC), finer times if there are such, and a sentence for the card.
 
     Takes numbers in `unit` (None: told by their size), dates and ISO 8601 strings (without a zone: UTC).
@@ -118,11 +112,7 @@ def seconds(
 
 
 def _plain(values: pd.Series) -> pd.Series:
-    return (
-        values
-        if isinstance(values.dtype, np.dtype)
-        else values.astype("float64" if values.hasnans else "int64")
-    )
+    return values if isinstance(values.dtype, np.dtype) else values.astype("float64" if values.hasnans else "int64")
 
 
 def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
@@ -151,8 +141,6 @@ def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
 
 def parts(values: pd.Series, table_name: str) -> pd.Series:
     """The split column in our words: train, valid, test, whatever their case; "val" and "dev" are valid."""
-    words = values.astype(object).map(
-        lambda value: value.strip().lower() if isinstance(value, str) else value
-    )
+    words = values.astype(object).map(lambda value: value.strip().lower() if isinstance(value, str) else value)
     words = words.replace(_SYNONYMS)
     return known_parts(words.where(words.isin(PARTS), values), table_name)

@@ -1,0 +1,313 @@
+"""`mmrec`: prepare data, look at them, train and measure a method, from the command line.
+
+What a person did wrong becomes one line on stderr and exit code 2; `mmrec --debug ...` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from typer.core import TyperGroup
+
+from .data import DataError, MultimodalDataset, load
+
+# Not OSError as a whole: a pipe that closes early (`mmrec ... | head`) is nobody's mistake.
+_FILE_TROUBLE = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+class _OneLineErrors(TyperGroup):
+    """Turn the kit's refusals into one line; what is a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, *_FILE_TROUBLE, ModuleNotFoundError) as error:
+            if ctx.params.get("debug") or not _is_refusal(error):
+                raise
+            typer.echo(f"mmrec: {_one_line(error)}", err=True)
+            raise typer.Exit(2) from None
+
+
+def _is_refusal(error: Exception) -> bool:
+    """A package of an extra may be absent; a module of our own that is not there is a bug."""
+    return not isinstance(error, ModuleNotFoundError) or not (error.name or "mmrec_lite").startswith("mmrec_lite")
+
+
+def _one_line(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"the package {error.name!r} is not installed; it comes with an extra: pip install 'mmrec_lite[features]'."
+        )
+    if isinstance(error, ValidationError):
+        places = [(".".join(map(str, item["loc"])), item["msg"], item["input"]) for item in error.errors()]
+        return "; ".join(f"{name}: {message} (got {value!r})" for name, message, value in places)
+    hint = "" if isinstance(error, DataError) else " (mmrec --debug ... shows where)"
+    return " ".join(str(error).split()) + hint
+
+
+app = typer.Typer(
+    name="mmrec",
+    cls=_OneLineErrors,
+    help="Multimodal recommendation: data, methods, measurements.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Prepare data sets and look at them.", no_args_is_help=True)
+prepare_app = typer.Typer(help="Read a source into a folder that `--data` takes.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+data_app.add_typer(prepare_app, name="prepare")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Multimodal recommendation: data, methods, measurements."""
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List the methods that `run` knows."""
+    from .methods import methods as known_methods
+
+    known = known_methods()
+    if as_json:
+        _print_json(known)
+        return
+    width = max(map(len, known), default=0)
+    for name, description in known.items():
+        typer.echo(f"{name:<{width}}  {description}")
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Argument(help="A name from `mmrec methods`.")],
+    data: Annotated[str, typer.Option(help="'bazaar' or a folder that `data prepare` wrote.")] = "bazaar",
+    protocol: Annotated[str, typer.Option(help="ratio, leave-one-out, kfold, cold-items or given.")] = "ratio",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeat it.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of initial weights, batches and negatives.")] = 0,
+    split_seed: Annotated[int | None, typer.Option(help="Of the split; by default run's own.")] = None,
+    profile: Annotated[str, typer.Option(help="'paper', or 'lecture' for a minute on two cores.")] = "paper",
+    save: Annotated[Path | None, typer.Option(help="Folder for the result.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Split, train and evaluate one method; print its metrics on the test part."""
+    hyper = _hyper_parameters(settings or [])
+    if split_seed is not None:
+        hyper["split_seed"] = split_seed
+    from .experiments import run as run_method
+
+    # Whatever a library prints in between must not spoil the one JSON object on stdout.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        result = run_method(method, data, protocol=protocol, seed=seed, profile=profile, save=save, **hyper)
+    if as_json:
+        _print_json(result.row)
+        return
+    for name, value in result.metrics.items():
+        typer.echo(f"{name:<14} {value:.4f}")
+
+
+def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs; a value is read as JSON where it is JSON, else as a string, with commas as a list."""
+    hyper: dict[str, Any] = {}
+    for setting in settings:
+        name, value = _pair(setting, "--set", "k=20")
+        if name in ("method", "data", "protocol", "seed", "split_seed", "profile", "save"):
+            raise DataError(f"--set {setting}: {name!r} has an option of its own: --{name.replace('_', '-')}.")
+        if name in hyper:
+            raise DataError(f"--set {setting}: {name!r} is set twice.")
+        try:
+            hyper[name] = json.loads(value)
+        except ValueError:
+            hyper[name] = value.split(",") if "," in value else value
+    return hyper
+
+
+def _pair(text: str, option: str, example: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise DataError(f"{option} {text}: expected NAME=VALUE, as in {option} {example}.")
+    return name, value
+
+
+@prepare_app.command()
+def frames(
+    interactions: Annotated[Path, typer.Option(help="Table .parquet, .csv or .tsv: a row says who took what.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    items: Annotated[Path | None, typer.Option(help="Table with one row an item.")] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="Modality and .npy file, row = item; repeat it.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder or zip archive of pictures.")] = None,
+    user: Annotated[str, typer.Option(help="Column of the user's id.")] = "user",
+    item: Annotated[str, typer.Option(help="Column of the item's id.")] = "item",
+    timestamp: Annotated[str | None, typer.Option(help="Column of the time (usual: timestamp).")] = None,
+    rating: Annotated[str | None, typer.Option(help="Column of the rating (usual: rating).")] = None,
+    review: Annotated[str | None, typer.Option(help="Column of the review (usual: review).")] = None,
+    split: Annotated[str | None, typer.Option(help="Column with train, valid, test (usual: split).")] = None,
+    item_key: Annotated[
+        str | None, typer.Option(help="Column of the id in the items table (usual: as --item).")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Items' column of the title (usual: title).")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Items' column of the text; repeat to join.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Items' column of the picture's file name (usual: image).")] = None,
+    time_unit: Annotated[str | None, typer.Option(help="order, s, ms, us or ns (by size).")] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]MARK", help="'zero' or 'nan': such feature rows mean the item lacks it."),
+    ] = None,
+    drop_duplicates: Annotated[bool, typer.Option("--drop-duplicates", help="Keep a pair's first row.")] = False,
+    min_user: Annotated[int, typer.Option(min=0, help="Drop users with fewer interactions.")] = 0,
+    min_item: Annotated[int, typer.Option(min=0, help="Drop items with fewer interactions.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the data set (folder of the interactions).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the data set in --out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read tables, npy features and pictures of your own."""
+    from .data.readers import read_frames
+
+    dataset = read_frames(
+        interactions,
+        items,
+        dict(_pair(text, "--feature", "image=image.npy") for text in feature or []),
+        images,
+        user=user,
+        item=item,
+        timestamp=timestamp,
+        rating=rating,
+        review=review,
+        split=split,
+        item_key=item_key,
+        title=title,
+        text=text or None,
+        image=image,
+        time_unit=time_unit,
+        missing=_marks(missing or []),
+        drop_duplicates=drop_duplicates,
+        min_user=min_user,
+        min_item=min_item,
+        name=name,
+    )
+    dataset.save(out, overwrite=overwrite)
+    _show(dataset, as_json)
+    if not as_json:
+        typer.echo(f"\nWritten to {out}")
+
+
+def _marks(marks: list[str]) -> str | dict[str, str] | None:
+    """One mark for all modalities, or NAME=MARK pairs."""
+    if len(marks) == 1 and "=" not in marks[0]:
+        return marks[0]
+    return dict(_pair(mark, "--missing", "image=zero") for mark in marks) or None
+
+
+@data_app.command()
+def info(
+    source: Annotated[str, typer.Argument(metavar="DIR|bazaar", help="What to look at.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a data set: counts, density, modalities and where it comes from."""
+    _show(load(source), as_json)
+
+
+@data_app.command()
+def bazaar(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the shop again (minutes).")] = False,
+    seed: Annotated[int, typer.Option(help="The shop that grows from this seed.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the embedded shop, or make one again from a seed."""
+    if not rebuild:
+        if out is not None:
+            raise DataError("--out goes with --rebuild: the embedded shop needs no folder, use --data bazaar.")
+        _show(load("bazaar"), as_json)
+        return
+    if out is None:
+        raise DataError("--rebuild needs --out DIR: the embedded shop itself is never overwritten.")
+    from .data.bazaar import build
+
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        build(seed=seed, out=out)
+    _show(load(out), as_json)
+
+
+def _show(dataset: MultimodalDataset, as_json: bool) -> None:
+    if as_json:
+        _print_json(_facts(dataset))
+        return
+    typer.echo(f"{dataset.name}  ({dataset.hash[:12]})\n")
+    typer.echo(dataset.summary().to_string(dtype=False, name=False))
+    typer.echo("\ncard")
+    for line in _lines(dataset.card):
+        typer.echo(f"  {line}")
+
+
+def _facts(dataset: MultimodalDataset) -> dict[str, Any]:
+    features = {
+        name: {"dim": vectors.shape[1], "dtype": str(vectors.dtype), "present": dataset.present[name].mean()}
+        for name, vectors in dataset.features.items()
+    }
+    return {
+        "name": dataset.name,
+        "hash": dataset.hash,
+        "users": dataset.n_users,
+        "items": dataset.n_items,
+        "interactions": len(dataset),
+        "density": dataset.density,
+        "columns": list(dataset.interactions.columns),
+        "modalities": features,
+        "sequences": {name: list(vectors.index.shape) for name, vectors in dataset.sequences.items()},
+        "truth": sorted(dataset.truth),
+        "card": dataset.card,
+    }
+
+
+def _lines(card: dict[str, Any], indent: str = "") -> list[str]:
+    """The card as indented lines, one a value."""
+    lines = []
+    for key, value in card.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list):
+            lines += [f"{indent}{key}:", *(f"{indent}  - {entry}" for entry in value)] if value else []
+        elif value not in (None, {}):
+            lines.append(f"{indent}{key}: {value}")
+    return lines
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(_plain(content), ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: NumPy's numbers as Python's, paths as strings, NaN and infinity as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+if __name__ == "__main__":
+    app()
