@@ -1,0 +1,41 @@
+"""mmrec_lite: multimodal recommendation to learn, teach and analyse with.
+
+>>> import mmrec_lite as mm
+>>> shop = mm.load("bazaar")
+>>> split = mm.split(shop, "ratio", seed=0)
+>>> model = mm.create("micro", split, profile="lecture", seed=0)
+>>> history = mm.fit(model, split)                              # doctest: +SKIP
+>>> mm.evaluate(model, split).metrics["recall@20"]              # doctest: +SKIP
+"""
+
+from mmrec_lite import graphs, losses, metrics
+from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load, split
+from mmrec_lite.evaluation import Report, compare, evaluate, recommend
+from mmrec_lite.experiments import Result, ablate, run, sweep
+from mmrec_lite.methods import create, methods
+from mmrec_lite.training import History, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataError",
+    "History",
+    "IndexedVectors",
+    "MultimodalDataset",
+    "Report",
+    "Result",
+    "ablate",
+    "compare",
+    "create",
+    "evaluate",
+    "fit",
+    "graphs",
+    "load",
+    "losses",
+    "methods",
+    "metrics",
+    "recommend",
+    "run",
+    "split",
+    "sweep",
+]

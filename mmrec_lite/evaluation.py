@@ -1,0 +1,247 @@
+"""Protocols of ranking, slices of users and items, and tests of differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+
+from mmrec_lite.data.splits import Split
+from mmrec_lite.methods.base import Method
+from mmrec_lite.metrics import NAMES, check_ks, hit_metrics, top_items
+from mmrec_lite.ops import CHUNK_ELEMENTS
+
+__all__ = ["KS", "Report", "compare", "evaluate", "recommend"]
+
+KS = (5, 10, 20, 40, 60)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How well a ranking found the held-out items.
+
+    `metrics` holds means over the users, keyed "recall@20"; `per_user` one row a user with the same columns;
+    `top` the ranked items (users, K) behind them, -1 where a user had fewer candidates.
+    """
+
+    metrics: dict[str, float]
+    per_user: pd.DataFrame
+    top: np.ndarray
+    split: Split = field(repr=False)
+    part: str = "test"
+    ks: tuple[int, ...] = KS
+
+    @cached_property
+    def _hits(self) -> np.ndarray:
+        users = self.per_user["user"].to_numpy()
+        return _isin(users[:, None], self.top, *self.split.pairs(self.part), self.split.n_items)
+
+    def slices(self, by: str = "popularity", edges: Sequence[int] | None = None, k: int = 20) -> pd.DataFrame:
+        """Split recall@k up by how often an item, or how much of a user, was seen in training.
+
+        `by="popularity"`: for the relevant items with a training count in a bin, the share found in the top k, mean
+        over the users that have such items. `by="length"`: mean recall of the users with that many training items.
+        `edges` are the bins' inclusive lower bounds (default 0, 1, 3, 6, 11, 21). Returns columns bin, users, pairs,
+        recall@k.
+        """
+        if by not in ("popularity", "length"):
+            raise ValueError(f"slices: by = {by!r} is unknown; choose 'popularity' or 'length'.")
+        if k > max(self.ks):
+            raise ValueError(f"slices: k = {k} is beyond the ranking's {max(self.ks)}; evaluate with ks up to {k}.")
+        bounds = sorted(edges if edges is not None else (0, 1, 3, 6, 11, 21))
+        users, items = self.split.pairs(self.part)
+        row = np.searchsorted(self.per_user["user"].to_numpy(), users)
+        ranked = np.where(self._hits[:, :k], self.top[:, :k], -1)
+        found = (ranked[row] == items[:, None]).any(axis=1)
+        seen = self.split.train_counts[items] if by == "popularity" else self.split.train_lengths[users]
+        table = pd.DataFrame({"bin": np.searchsorted(bounds, seen, side="right") - 1, "user": users, "found": found})
+        table = table[table["bin"] >= 0]
+        recall = table.groupby(["bin", "user"])["found"].agg(["mean", "size"]).groupby("bin")
+        out = pd.DataFrame(
+            {"users": recall.size(), "pairs": recall["size"].sum(), f"recall@{k}": recall["mean"].mean()}
+        ).reset_index()
+        names = [_bin_name(bounds, b) for b in out["bin"]]
+        return out.assign(bin=names)
+
+
+def _bin_name(bounds: Sequence[int], index: int) -> str:
+    low = bounds[index]
+    if index + 1 == len(bounds):
+        return f"{low}+"
+    high = bounds[index + 1] - 1
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _isin(users: np.ndarray, items: np.ndarray, in_users: np.ndarray, in_items: np.ndarray, n_items: int) -> np.ndarray:
+    """Tell which (user, item) pairs are among others; shapes broadcast."""
+    known = np.sort(in_users * n_items + in_items)
+    keys = users * n_items + items
+    place = np.minimum(np.searchsorted(known, keys), max(len(known) - 1, 0))
+    return (known[place] == keys) & (items >= 0) if len(known) else np.zeros(keys.shape, dtype=bool)
+
+
+def _mask_pairs(scores: Tensor, users: np.ndarray, split: Split, parts: Sequence[str]) -> None:
+    """Set the scores of what the users have in some parts to -inf, in place."""
+    for part in parts:
+        rows = split.matrix(part)[users].tocoo()
+        index = [torch.from_numpy(ids.astype(np.int64)).to(scores.device) for ids in (rows.row, rows.col)]
+        scores[index[0], index[1]] = -torch.inf
+
+
+def _sample_candidates(scores: Tensor, users: np.ndarray, split: Split, part: str, n: int, seed: int) -> None:
+    """Leave each user's held-out items and n items the user has in no part; the rest becomes -inf, in place."""
+    keys = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed + int(users[0])))
+    _mask_pairs(keys, users, split, ("train", "valid", "test"))
+    chosen = keys.topk(min(n, keys.shape[1]), dim=1).indices
+    keep = torch.zeros(scores.shape, dtype=torch.bool).scatter_(1, chosen, keys.gather(1, chosen) > -torch.inf)
+    rows = split.matrix(part)[users].tocoo()
+    keep[torch.from_numpy(rows.row.astype(np.int64)), torch.from_numpy(rows.col.astype(np.int64))] = True
+    scores[~keep.to(scores.device)] = -torch.inf
+
+
+def _ranked(
+    model: Method,
+    users: np.ndarray,
+    split: Split,
+    part: str,
+    mask: Sequence[str],
+    candidates: str | int,
+    k: int,
+    seed: int,
+) -> Iterator[np.ndarray]:
+    """Yield blocks of the users' k best items, -1 where there is none left."""
+    # A user's candidates depend on the seed and on the block; blocks of one size make them repeatable.
+    step = 256 if isinstance(candidates, int) else max(1, min(1024, CHUNK_ELEMENTS // split.n_items))
+    for start in range(0, len(users), step):
+        block = users[start : start + step]
+        scores = model.score(torch.from_numpy(block)).float().clone()
+        if scores.shape != (len(block), split.n_items):
+            raise ValueError(
+                f"{model.name}.score gave {tuple(scores.shape)} for {len(block)} users, {split.n_items} items"
+            )
+        _mask_pairs(scores, block, split, mask)
+        if isinstance(candidates, int):
+            _sample_candidates(scores, block, split, part, candidates, seed)
+        elif candidates == "held-out":
+            barred = torch.ones(split.n_items, dtype=torch.bool)
+            barred[torch.from_numpy(split.held_out_items[part].copy())] = False
+            scores[:, barred.to(scores.device)] = -torch.inf
+        top = top_items(scores, k)
+        top = torch.where(scores.gather(1, top) > -torch.inf, top, -1).numpy(force=True)
+        yield np.pad(top, ((0, 0), (0, k - top.shape[1])), constant_values=-1)
+
+
+@torch.no_grad()
+def evaluate(
+    model: Method,
+    split: Split,
+    *,
+    part: str = "test",
+    ks: Sequence[int] = KS,
+    candidates: str | int = "all",
+    mask: Sequence[str] = ("train",),
+    seed: int = 0,
+) -> Report:
+    """Rank items for every user with held-out items and measure what the top holds.
+
+    `candidates`: "all" items (the default and the only figure to trust), "held-out" (the cold items of a
+    "cold-items" split alone), or a number n: each user's held-out items against n others drawn with `seed` (PAMD's
+    protocol uses 1,000; sampled figures are larger and can order methods differently). What a user has in the parts
+    of `mask` is not recommended; validation items stay candidates at test, as in the papers' programs.
+    Ties go to the lower item index. Users without held-out items are left out.
+    Raises ``ValueError`` for another part, candidates, ks or a split that the model was not made for.
+    """
+    ks = check_ks(ks)
+    if part not in ("train", "valid", "test"):
+        raise ValueError(f"evaluate: part = {part!r} is unknown; choose 'valid' or 'test'.")
+    if part in mask:
+        raise ValueError(f"evaluate: part {part!r} is among the masked {tuple(mask)}, so nothing could be found.")
+    check_candidates(candidates, split, part)
+    if (model.n_users, model.n_items) != (split.n_users, split.n_items):
+        raise ValueError(
+            f"evaluate: the model knows {model.n_users} users and {model.n_items} items, "
+            f"but split {split.name} has {split.n_users} and {split.n_items}; pass the split it was made with."
+        )
+    was_training = model.training
+    model.eval()
+    users = split.users(part)
+    blocks = _ranked(model, users, split, part, mask, candidates, min(max(ks), split.n_items), seed)
+    top = np.concatenate(list(blocks))
+    model.train(was_training)
+    hits = _isin(users[:, None], top, *split.pairs(part), split.n_items)
+    relevant = np.diff(split.matrix(part).indptr)[users]
+    per_user = pd.DataFrame({"user": users, "relevant": relevant} | hit_metrics(hits, relevant, ks))
+    metrics = {f"{name}@{k}": float(per_user[f"{name}@{k}"].mean()) for k in ks for name in NAMES}
+    return Report(metrics, per_user, top, split, part, ks)
+
+
+def check_candidates(candidates: str | int, split: Split, part: str) -> None:
+    """Raise ``ValueError`` unless candidates is "all", a number >= 1, or "held-out" with held-out items."""
+    if isinstance(candidates, int) and not isinstance(candidates, bool) and candidates >= 1:
+        return
+    if candidates == "held-out":
+        if part not in split.held_out_items:
+            raise ValueError(
+                f"evaluate: split {split.name} holds no items out; candidates='held-out' needs the protocol "
+                f"'cold-items'."
+            )
+        return
+    if candidates != "all":
+        raise ValueError(f"evaluate: candidates = {candidates!r}; choose 'all', 'held-out' or a number of negatives.")
+
+
+@torch.no_grad()
+def recommend(model: Method, split: Split, user: int, k: int = 10) -> pd.DataFrame:
+    """Return a user's k best items that are not in the training history: item, title, score, relevant."""
+    model.eval()
+    users = np.asarray([user])
+    scores = model.score(torch.from_numpy(users)).float().clone()
+    _mask_pairs(scores, users, split, ("train",))
+    top = top_items(scores, k)
+    items = top[0].numpy(force=True)
+    held = np.concatenate([split.pairs(part)[1][split.pairs(part)[0] == user] for part in ("valid", "test")])
+    columns = {"item": items, "score": scores.gather(1, top)[0].numpy(force=True), "relevant": np.isin(items, held)}
+    if "title" in split.dataset.items:
+        columns["title"] = split.dataset.items["title"].to_numpy()[items]
+    return pd.DataFrame(columns)
+
+
+def compare(
+    a: Report | Sequence[float], b: Report | Sequence[float], metric: str = "recall@20", confidence: float = 0.95
+) -> dict[str, float]:
+    """Test whether a is better than b on the same users, or on the same seeds.
+
+    Two reports are paired user by user, two sequences (one figure a seed) place by place. Returns the mean
+    `difference` a - b, its confidence interval `low`..`high` and `p_t` (paired t-test), `p_wilcoxon` (signed ranks,
+    two-sided; it asks about the median and does not need normal differences) and `n`.
+    A p-value over users speaks of these two trained models; that training again would give the same order, only
+    seeds can tell.
+    """
+    if isinstance(a, Report) and isinstance(b, Report):
+        if not np.array_equal(a.per_user["user"], b.per_user["user"]):
+            raise ValueError("compare: the two reports are about different users; evaluate both on the same split.")
+        x, y = a.per_user[metric].to_numpy(), b.per_user[metric].to_numpy()
+    else:
+        x, y = (np.asarray(values, dtype=np.float64) for values in (a, b))
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
+        raise ValueError(f"compare: needs two equally long series of at least 2, got {x.shape} and {y.shape}.")
+    gap = x - y
+    out = {"difference": float(gap.mean()), "n": len(gap)}
+    if np.ptp(gap) == 0:  # the t-test divides by the gaps' spread
+        value = float(gap[0])
+        signed = float(stats.wilcoxon(x, y).pvalue) if value else 1.0
+        return out | {"low": value, "high": value, "p_t": 0.0 if value else 1.0, "p_wilcoxon": signed}
+    test = stats.ttest_rel(x, y)
+    interval = test.confidence_interval(confidence)
+    return out | {
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "p_t": float(test.pvalue),
+        "p_wilcoxon": float(stats.wilcoxon(x, y).pvalue),
+    }

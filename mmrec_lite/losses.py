@@ -1,0 +1,101 @@
+"""The papers' losses, one small function per equation; each returns a scalar, a mean over its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmrec_lite.ops import pairwise_infonce, unit_rows
+
+__all__ = ["bpr_loss", "embedding_l2", "micro_contrast"]
+
+
+def bpr_loss(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
+    """Bayesian personalised ranking: the mean of -log sigmoid(positive - negative).
+
+    Shapes: (B,), (B,) -> scalar, computed as softplus(negative - positive), which cannot overflow.
+    Raises ``ValueError`` for different shapes (broadcasting would compare every positive with every negative).
+
+    Source: MICRO Eq. 15. Differs: the mean over the batch's triples instead of the sum.
+
+    >>> round(float(bpr_loss(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0]))), 4)  # (log(1+1/e) + log 2) / 2
+    0.5032
+    """
+    if pos_scores.shape != neg_scores.shape:
+        raise ValueError(f"bpr_loss: {tuple(pos_scores.shape)} positives against {tuple(neg_scores.shape)} negatives")
+    return F.softplus(neg_scores - pos_scores).mean()
+
+
+def embedding_l2(*embeddings: Tensor) -> Tensor:
+    """Half the squared length of a batch's embeddings per training case.
+
+    Shapes: any number of (B, d) -> scalar: sum of squares / (2 B). The weight of it (1e-4) is the caller's.
+
+    Source: LightGCN Eq. 15 in the form every released BPR program uses, MICRO's among them.
+    """
+    return sum(e.square().sum() for e in embeddings) / (2 * len(embeddings[0]))
+
+
+def micro_contrast(
+    view: Tensor | Sequence[Tensor],
+    fused: Tensor,
+    temperature: float = 0.5,
+    symmetric: bool = True,
+    negatives: int | None = None,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """InfoNCE between every item's modality-aware and fused representation.
+
+    An item's two representations are the positive pair; all other items are negatives, in the other view
+    (inter-view) and in its own (intra-view). Both directions are averaged; ``symmetric=False`` keeps view -> fused
+    alone, as released. Similarities are cosines.
+
+    Shapes: view (I, d), or (M, I, d) / a sequence of views for the mean over modalities, fused (I, d) -> scalar >= 0.
+    The sum runs over all items in tiles and never holds (I, I). ``negatives=n`` estimates it from n items drawn
+    without replacement by ``generator``: they are anchors and one another's negatives, each negative weighted by
+    (I - 1) / (n - 1) so that the partition sum keeps its size. ``dtype=torch.bfloat16`` computes the pair
+    terms in bfloat16 and sums them in float32.
+    Raises ``ValueError`` for shapes that differ, a temperature <= 0 or negatives outside [1, I).
+
+    Source: MICRO Eq. 10-12. Differs: loss = minus the paper's mutual information, averaged over modalities as printed
+    (released: summed over modalities).
+    """
+    views = view if isinstance(view, Tensor) else torch.stack(list(view))
+    views = views[None] if views.ndim == 2 else views
+    if views.shape[1:] != fused.shape:
+        raise ValueError(f"micro_contrast: view is {tuple(views.shape[1:])}, but fused {tuple(fused.shape)}")
+    if temperature <= 0:
+        raise ValueError(f"micro_contrast: temperature = {temperature}, but it divides the cosines and must be > 0")
+    n_items = len(fused)
+    if negatives is None or negatives >= n_items - 1:
+        return pairwise_infonce(unit_rows(views), unit_rows(fused), temperature, symmetric, dtype)
+    if negatives < 1:
+        raise ValueError(f"micro_contrast: negatives = {negatives}, but at least one is needed")
+    chosen = torch.randperm(n_items, generator=generator)[: negatives + 1].to(fused.device)
+    return sampled_infonce(unit_rows(views[:, chosen]), unit_rows(fused[chosen]), temperature, symmetric, n_items)
+
+
+def sampled_infonce(views: Tensor, fused: Tensor, temperature: float, symmetric: bool, population: int) -> Tensor:
+    """Estimate ``pairwise_infonce`` over ``population`` items from n of them, drawn at random.
+
+    Shapes: views (M, n, d), fused (n, d), unit rows -> scalar. Each negative stands for (population - 1) / (n - 1).
+    """
+    n = len(fused)
+    log_weight = torch.full((n, n), (population - 1) / (n - 1), dtype=fused.dtype, device=fused.device).log()
+    across = log_weight.clone().fill_diagonal_(0)
+    within = log_weight.clone().fill_diagonal_(-torch.inf)
+    own_fused = fused @ fused.T / temperature + within if symmetric else None
+    total = fused.new_zeros(())
+    for view in views:
+        cross = view @ fused.T / temperature
+        positive = cross.diagonal()
+        inside = view @ view.T / temperature + within
+        total = total + (torch.logaddexp((cross + across).logsumexp(1), inside.logsumexp(1)) - positive).mean()
+        if symmetric:
+            back = torch.logaddexp((cross.T + across).logsumexp(1), own_fused.logsumexp(1))
+            total = total + (back - positive).mean()
+    return total / (len(views) * (2 if symmetric else 1))

@@ -1,0 +1,169 @@
+"""What a method is: hyper-parameters, stages to train, scores to rank by."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from mmrec_lite.data.splits import Split
+
+__all__ = ["HyperparameterError", "Hyperparameters", "Method", "Modalities", "Stage", "VectorMethod"]
+
+
+def _split_names(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Modalities = Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)]
+"""Names of features; "image,text", as a command line gives it, is taken apart. None: all the data set has."""
+
+
+class HyperparameterError(ValueError):
+    """A hyper-parameter that does not exist or is out of its range."""
+
+
+class Hyperparameters(BaseModel):
+    """The settings every method shares; the defaults are the paper's.
+
+    A string, as papermill or a command line hands it over, becomes the number it stands for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    epochs: int = Field(1000, ge=0, description="most epochs of a stage; early stopping usually ends it before")
+
+    @classmethod
+    def checked(cls, method: str, values: dict[str, Any]) -> Hyperparameters:
+        """Validate values, or raise `HyperparameterError` with one sentence for each that is refused."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise HyperparameterError(" ".join(cls._sentence(method, e) for e in error.errors())) from None
+
+    @classmethod
+    def _sentence(cls, method: str, error: dict) -> str:
+        name = str(error["loc"][0]) if error["loc"] else ""
+        if error["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(name, cls.model_fields, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            return f"{method} has no hyper-parameter {name!r}; {hint}It has: {', '.join(sorted(cls.model_fields))}."
+        meaning = cls.model_fields[name].description if name in cls.model_fields else None
+        message = error["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        return f"{method}: {name} = {error['input']!r} is refused: {message}" + (f" ({meaning})." if meaning else ".")
+
+
+class PairwiseHyperparameters(Hyperparameters):
+    """What methods trained with BPR on pairs share. Source of the defaults: MICRO 4.1.4."""
+
+    dim: int = Field(64, ge=1, description="width of user and item embeddings")
+    lr: float = Field(5e-4, gt=0, description="Adam's learning rate")
+    l2: float = Field(1e-4, ge=0, description="weight of the squared embeddings of a batch")
+    batch_size: int = Field(1024, ge=1, description="training pairs a step")
+    patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
+    monitor: str = Field("recall@20", pattern=r"^(recall|precision|ndcg|hit|mrr)@[1-9]\d*$", description="metric")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing to train: which batches, which loss, for how long.
+
+    `loss` returns named terms whose sum is trained. `batches(generator)` yields one epoch. `parameters` are Adam's
+    groups; `lr_decay(epoch)` multiplies every group's rate. `monitor` names the validation metric of early stopping
+    (None: train all epochs and keep the last state). `begin_epoch(epoch)` runs before each epoch.
+    """
+
+    name: str
+    batches: Callable[[torch.Generator], Iterable[Any]]
+    n_batches: int
+    loss: Callable[[Any], dict[str, Tensor]]
+    parameters: list[dict[str, Any]]
+    epochs: int
+    monitor: str | None = "recall@20"
+    patience: int = 10
+    lr_decay: Callable[[int], float] | None = None
+    begin_epoch: Callable[[int], None] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Method(nn.Module):
+    """A recommender. It says what to train (`stages`) and how to rank (`score`); it holds no training loop.
+
+    Subclasses set `name`, `summary`, `source`, `Config` and `profiles` ("paper" is the defaults, "lecture" trains
+    within a minute on the embedded shop).
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str] = ""
+    Config: ClassVar[type[Hyperparameters]] = Hyperparameters
+    profiles: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "lecture": {}}
+
+    def __init__(self, split: Split, config: Hyperparameters, seed: int):
+        super().__init__()
+        self.config = config
+        self.seed = seed
+        self.n_users, self.n_items = split.n_users, split.n_items
+        self.split_hash = split.hash
+
+    @property
+    def device(self) -> torch.device:
+        """Where the method's tensors are."""
+        return next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
+    def stages(self) -> list[Stage]:
+        """Return what is trained, in order; nothing by default."""
+        return []
+
+    def forward(self, loss: Callable[[Any], dict[str, Tensor]], batch: Any) -> dict[str, Tensor]:
+        """Run a stage's loss on a batch. The loop calls the module, so that wrappers (DDP) see the step."""
+        return loss(batch)
+
+    def score(self, users: Tensor) -> Tensor:
+        """Score every item for some users, higher is better. Shapes: (B,) int64 -> (B, I)."""
+        raise NotImplementedError
+
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return the named item representations, (I, d) each."""
+        return {}
+
+
+class VectorMethod(Method):
+    """A method whose score is the inner product of a user's and an item's vector.
+
+    The final vectors are computed once after training and kept until training goes on or other weights are loaded.
+    """
+
+    def __init__(self, split: Split, config: Hyperparameters, seed: int):
+        super().__init__(split, config, seed)
+        self._vectors: tuple[Tensor, Tensor] | None = None
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the users' (U, d) and items' (I, d) final vectors, with gradient."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> VectorMethod:
+        """Switch between training and evaluation; either way the kept vectors are dropped."""
+        self._vectors = None
+        return super().train(mode)
+
+    def load_state_dict(self, *args, **kwargs):
+        """Load weights and drop the vectors that were made with the former ones."""
+        self._vectors = None
+        return super().load_state_dict(*args, **kwargs)
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """Score every item for some users. Shapes: (B,) int64 -> (B, I)."""
+        if self.training:
+            self.eval()
+        if self._vectors is None:
+            self._vectors = self.vectors()
+        user, item = self._vectors
+        return user[users.to(user.device)] @ item.T

@@ -1,0 +1,235 @@
+"""MICRO: latent structure mining with contrastive modality fusion, in the order of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmrec_lite.data.batches import PairBatches, Triples
+from mmrec_lite.data.splits import Split
+from mmrec_lite.graphs import knn_graph, mix_graphs, normalize_graph, propagate, transpose_graph
+from mmrec_lite.losses import bpr_loss, micro_contrast
+from mmrec_lite.methods.backbones import batch_l2, make_backbone
+from mmrec_lite.methods.base import Modalities, PairwiseHyperparameters, Stage, VectorMethod
+from mmrec_lite.nn import AttentionFusion
+from mmrec_lite.ops import unit_rows
+
+__all__ = ["MICRO", "MICROConfig"]
+
+
+class MICROConfig(PairwiseHyperparameters):
+    """MICRO's settings. Source of the defaults: MICRO 4.1.4; the rate's decay is the released program's."""
+
+    modalities: Modalities = Field(None, description="features to use; default: all the data set has")
+    variant: Literal["full", "w/o contrast", "micro/feats", "cf+feats", "cf"] = Field(
+        "full", description="MICRO, or one of the ablations of Table 5"
+    )
+    backbone: Literal["lightgcn", "ngcf", "mf"] = Field("lightgcn", description="the method that models interactions")
+    k: int = Field(10, ge=1, description="neighbours kept per item and modality")
+    lam: float = Field(0.7, ge=0, le=1, description="lambda, the share of the raw graph in Eq. 5, 0 to 1")
+    layers: int = Field(1, ge=0, description="L, propagation layers on the item graphs")
+    beta: float = Field(0.03, ge=0, description="weight of the contrastive loss in Eq. 16")
+    temperature: float = Field(0.5, gt=0, description="tau of Eq. 11-12")
+    symmetric: bool = Field(True, description="both directions of Eq. 10; False: view to fused alone, as released")
+    negatives: int | None = Field(None, ge=1, description="items drawn for the contrast; default: all items")
+    contrast_precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the contrast")
+    rebuild: Literal["epoch", "batch"] = Field("epoch", description="how often the learned graph is rebuilt")
+    self_loops: bool = Field(True, description="an item is one of its own k neighbours, as released")
+    norm: Literal["sym", "row"] = Field("sym", description="normalisation of the item graphs (Eq. 3)")
+    cf_layers: int = Field(2, ge=0, description="propagation layers of the backbone")
+    cf_graph: Literal["sym", "row+self"] = Field("sym", description="'row+self' is D^-1 (A + I), as released")
+
+
+class MICRO(VectorMethod):
+    """Item graphs from each modality's features, a fused item vector from them, added to a CF method's.
+
+    `split.dataset` must have at least one modality. Missing modalities of an item (`dataset.present`) get no edges,
+    no attention and no part in the contrast.
+    """
+
+    name = "micro"
+    summary = "item graphs mined from content, fused by attention under a contrastive loss"
+    source = "Zhang et al., TKDE 2022"
+    Config = MICROConfig
+    profiles: ClassVar = {
+        "paper": {},
+        "lecture": {"lr": 5e-3, "epochs": 60, "patience": 10, "negatives": 1024},
+    }
+
+    def __init__(self, split: Split, config: MICROConfig, seed: int):
+        super().__init__(split, config, seed)
+        data = split.dataset
+        self.modalities = data.check_modalities(config.modalities or data.modalities)
+        if not self.modalities and config.variant != "cf":
+            raise ValueError(
+                f"micro needs features, but data set {data.name!r} has none. Add some when reading it "
+                f"(features={{'image': ...}}), or take variant='cf'."
+            )
+        self.batches = PairBatches(split, config.batch_size)
+        self.backbone = make_backbone(config.backbone, split, config.dim, config.cf_layers, config.cf_graph)
+        if config.variant == "cf":
+            return
+        self.mined = config.variant != "cf+feats"
+        self.fusion = AttentionFusion(config.dim)
+        self.transform = nn.ModuleDict()
+        for name in self.modalities:
+            features = torch.from_numpy(data.dense(name))
+            self.register_buffer(f"features_{name}", features, persistent=False)
+            self.register_buffer(f"present_{name}", torch.tensor(data.present[name]), persistent=False)
+            if self.mined and config.lam > 0:
+                self.register_buffer(f"raw_{name}", self._graph(features), persistent=False)
+            self.transform[name] = nn.Linear(features.shape[1], config.dim)
+        self._kept: dict[str, tuple[Tensor, Tensor]] = {}  # this epoch's graphs without gradient, and transposed
+
+    # Section 3.1: latent structures -----------------------------------------------------------------------------
+
+    def _graph(self, features: Tensor) -> Tensor:
+        """Eq. 1-3: the normalised graph of each item's k nearest by features (I, d_m) -> CSR (I, I)."""
+        return normalize_graph(knn_graph(features, self.config.k, self.config.self_loops), self.config.norm)
+
+    def transformed(self, name: str) -> Tensor:
+        """Eq. 4: a modality's features as learned vectors (I, d); items without the modality get zeros."""
+        features = self.transform[name](getattr(self, f"features_{name}"))
+        return features * getattr(self, f"present_{name}")[:, None]
+
+    def item_graph(self, name: str) -> Tensor:
+        """Eq. 5: the raw and the learned graph of a modality mixed by lambda -> CSR (I, I)."""
+        lam = self.config.lam
+        learned = self._graph(self.transformed(name)) if lam < 1 else None
+        return mix_graphs(getattr(self, f"raw_{name}") if lam > 0 else learned, learned, lam)
+
+    def _current_graph(self, name: str) -> tuple[Tensor, Tensor | None]:
+        """Return a modality's graph and its transpose, rebuilt as often as `rebuild` says.
+
+        With "epoch" the first batch gets a graph with gradient, the others the same graph without, as released.
+        """
+        if name in self._kept:
+            return self._kept[name]
+        graph = self.item_graph(name)
+        if self.config.lam == 1 or self.config.rebuild == "epoch":
+            with torch.no_grad():
+                constant = graph.detach()
+                self._kept[name] = constant, transpose_graph(constant)
+        return (graph, None) if graph.requires_grad else (graph, transpose_graph(graph))
+
+    def _forget_graphs(self, epoch: int = 0) -> None:
+        if self.config.lam < 1:
+            self._kept = {}
+
+    def train(self, mode: bool = True) -> MICRO:
+        """Switch between training and evaluation; the learned graphs are rebuilt with the weights of the moment."""
+        self._kept = {}
+        return super().train(mode)
+
+    # Sections 3.2 and 3.3.1: propagation and fusion ---------------------------------------------------------------
+
+    def views(self) -> Tensor:
+        """Eq. 6: every modality's item vectors (M, I, d)."""
+        out = []
+        for name in self.modalities:
+            if self.config.variant in ("micro/feats", "cf+feats"):
+                start = self.transformed(name)
+            else:
+                start = self.backbone.item
+            if self.mined:
+                graph, transpose = self._current_graph(name)
+                start = propagate(graph, start, self.config.layers, "last", transpose)
+            out.append(start)
+        return torch.stack(out)
+
+    def fuse(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Eq. 7-9: views (M, I, d), fused item vectors (I, d) and attention weights (M, I)."""
+        views = self.views()
+        return views, *self.fusion(views, self._present())
+
+    def _present(self) -> Tensor | None:
+        """Which item has which modality, (M, I) bool; None if none is missing."""
+        present = torch.stack([getattr(self, f"present_{name}") for name in self.modalities])
+        return None if bool(present.all()) else present
+
+    # Sections 3.3.2 to 3.5: contrast, prediction, loss ------------------------------------------------------------
+
+    def contrast(self, views: Tensor, fused: Tensor) -> Tensor:
+        """Eq. 10-12 over the items that have the modality -> scalar."""
+        c = self.config
+        options = {
+            "temperature": c.temperature,
+            "symmetric": c.symmetric,
+            "negatives": c.negatives,
+            "dtype": getattr(torch, c.contrast_precision) if c.contrast_precision != "float32" else None,
+        }
+        present = self._present()
+        if present is None:
+            return micro_contrast(views, fused, **options)
+        parts = [micro_contrast(view[has], fused[has], **options) for view, has in zip(views, present, strict=True)]
+        return torch.stack(parts).mean()
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Eq. 13: users (U, d) and items (I, d), whose inner product is the score (Eq. 14)."""
+        user, item = self.backbone()
+        if self.config.variant == "cf":
+            return user, item
+        return user, item + unit_rows(self.fuse()[1])
+
+    def loss(self, batch: Triples) -> dict[str, Tensor]:
+        """Eq. 15-16: the terms `bpr`, `contrast` (times beta) and `l2` of one batch."""
+        c = self.config
+        user, item = self.backbone()
+        terms = {}
+        if c.variant != "cf":
+            views, fused, _ = self.fuse()
+            item = item + unit_rows(fused)
+            if c.variant in ("full", "micro/feats") and c.beta > 0:
+                terms["contrast"] = c.beta * self.contrast(views, fused)
+        u = user[batch.users]
+        scores = [(u * item[chosen]).sum(1) for chosen in (batch.positives, batch.negatives)]
+        return {"bpr": bpr_loss(*scores), **terms, "l2": c.l2 * batch_l2(self.backbone, batch)}
+
+    def stages(self) -> list[Stage]:
+        """One stage: everything together."""
+        c = self.config
+        return [
+            Stage(
+                "joint",
+                self.batches,
+                len(self.batches),
+                self.loss,
+                [{"params": list(self.parameters()), "lr": c.lr}],
+                c.epochs,
+                c.monitor,
+                c.patience,
+                lr_decay=lambda epoch: 0.96 ** (epoch / 50),
+                begin_epoch=self._forget_graphs,
+            )
+        ]
+
+    # What a notebook looks at -------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return item representations (I, d): `id`, one a modality, `fused` and `final`."""
+        out = {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1]}
+        if self.config.variant != "cf":
+            views, fused, _ = self.fuse()
+            out |= dict(zip(self.modalities, views, strict=True)) | {"fused": fused}
+        return out
+
+    @torch.no_grad()
+    def modality_weights(self, users: Sequence[int] | None = None, items: Sequence[int] | None = None) -> Tensor:
+        """Return the attention of Eq. 8, (items, M) in the order of `modalities`; the same for every user."""
+        weights = self.fuse()[2].T
+        return weights if items is None else weights[torch.as_tensor(items, device=weights.device)]
+
+    @torch.no_grad()
+    def item_graphs(self, name: str) -> dict[str, Tensor]:
+        """Return a modality's graphs `raw`, `learned` and `mixed`, CSR (I, I) each."""
+        features = getattr(self, f"features_{name}")
+        return {
+            "raw": self._graph(features),
+            "learned": self._graph(self.transformed(name)),
+            "mixed": self.item_graph(name),
+        }

@@ -1,0 +1,131 @@
+"""Reference points that are not trained: chance, popularity, nearest neighbours, and the oracle of a planted truth."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mmrec_lite.data.splits import Split
+from mmrec_lite.graphs import from_scipy
+from mmrec_lite.methods.base import Hyperparameters, Method, Modalities
+from mmrec_lite.ops import unit_rows
+
+__all__ = ["ContentKNN", "ItemKNN", "Oracle", "Popularity", "Random"]
+
+
+class UntrainedConfig(Hyperparameters):
+    """Nothing is trained."""
+
+    epochs: int = Field(0, ge=0, description="ignored: nothing is trained")
+
+
+class Random(Method):
+    """Scores drawn from the seed: what chance finds."""
+
+    name = "random"
+    summary = "random scores: the floor"
+    Config = UntrainedConfig
+
+    def score(self, users: Tensor) -> Tensor:
+        """Return each user's scores (B, I); they depend on the seed and the user alone."""
+        rows = []
+        for user in users.tolist():
+            rows.append(torch.rand(self.n_items, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + user)))
+        return torch.stack(rows)
+
+
+class Popularity(Method):
+    """Every user gets what most others took in training."""
+
+    name = "popularity"
+    summary = "the same list for all: training interactions per item"
+    Config = UntrainedConfig
+
+    def __init__(self, split: Split, config: UntrainedConfig, seed: int):
+        super().__init__(split, config, seed)
+        self.register_buffer("counts", torch.tensor(split.train_counts, dtype=torch.float32))
+
+    def score(self, users: Tensor) -> Tensor:
+        """Return the items' training counts for every user (B, I)."""
+        return self.counts.expand(len(users), -1)
+
+
+class ItemKNN(Method):
+    """Items taken by the same users as those in the user's history."""
+
+    name = "item_knn"
+    summary = "items taken by the same users, by cosine, summed over the user's history"
+    source = "Sarwar et al., WWW 2001"
+    Config = UntrainedConfig
+
+    def __init__(self, split: Split, config: UntrainedConfig, seed: int):
+        super().__init__(split, config, seed)
+        history = split.matrix("train")
+        self.register_buffer("history", from_scipy(history.tocsr()), persistent=False)
+        self.register_buffer("takers", from_scipy(history.T.tocsr()), persistent=False)
+        counts = torch.tensor(split.train_counts, dtype=torch.float32)
+        self.register_buffer("scale", torch.where(counts > 0, counts.clamp(min=1).rsqrt(), 0.0)[:, None])
+
+    def score(self, users: Tensor) -> Tensor:
+        """Return sum_j |U_i and U_j| / sqrt(|U_i| |U_j|) over the user's items j (B, I)."""
+        own = self.takers @ _one_hot(users, self.n_users, self.device)
+        return (self.scale * (self.takers @ (self.history @ (self.scale * own)))).T
+
+
+class ContentConfig(UntrainedConfig):
+    """Which features are compared."""
+
+    modalities: Modalities = Field(None, description="features to use; default: all the data set has")
+
+
+class ContentKNN(Method):
+    """Items that look or read like the user's history, without any training."""
+
+    name = "content_knn"
+    summary = "cosine between an item's features and the mean of the user's, averaged over the modalities"
+    Config = ContentConfig
+
+    def __init__(self, split: Split, config: ContentConfig, seed: int):
+        super().__init__(split, config, seed)
+        data = split.dataset
+        self.modalities = data.check_modalities(config.modalities or data.modalities)
+        if not self.modalities:
+            raise ValueError(f"content_knn needs features, but data set {data.name!r} has none.")
+        self.register_buffer("takers", from_scipy(split.matrix("train").T.tocsr()), persistent=False)
+        for name in self.modalities:
+            self.register_buffer(f"unit_{name}", unit_rows(torch.from_numpy(data.dense(name))), persistent=False)
+
+    def score(self, users: Tensor) -> Tensor:
+        """Return the mean cosine over the modalities (B, I)."""
+        own = self.takers @ _one_hot(users, self.n_users, self.device)
+        units = [getattr(self, f"unit_{name}") for name in self.modalities]
+        return torch.stack([unit_rows(own.T @ unit) @ unit.T for unit in units]).mean(dim=0)
+
+
+class Oracle(Method):
+    """The planted truth's own scores: the ceiling. Only for data that bring a truth."""
+
+    name = "oracle"
+    summary = "the planted truth's own scores: the ceiling, only where the data bring one"
+    Config = UntrainedConfig
+
+    def __init__(self, split: Split, config: UntrainedConfig, seed: int):
+        super().__init__(split, config, seed)
+        self.dataset = split.dataset
+        if not self.dataset.truth:
+            raise ValueError(
+                f"oracle needs a planted truth, which data set {self.dataset.name!r} does not have; "
+                f"only the embedded shop ('bazaar') brings one."
+            )
+
+    def score(self, users: Tensor) -> Tensor:
+        """Return each user's true utilities (B, I)."""
+        from mmrec_lite.data.bazaar import oracle_scores
+
+        return torch.as_tensor(oracle_scores(self.dataset, users.cpu().numpy()))
+
+
+def _one_hot(users: Tensor, n_users: int, device: torch.device) -> Tensor:
+    """One column a user: (U, B) float32."""
+    return torch.nn.functional.one_hot(users.to(device), n_users).T.float()

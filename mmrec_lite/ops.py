@@ -1,0 +1,182 @@
+"""What the equations stand on: rows' best columns with an order of ties, and InfoNCE over all pairs in tiles."""
+
+from __future__ import annotations
+
+import torch
+import torch.utils.checkpoint
+from torch import Tensor
+
+__all__ = ["CHUNK_ELEMENTS", "pairwise_infonce", "top_columns", "unit_rows"]
+
+CHUNK_ELEMENTS = 2**23  # one block of similarities: 32 MiB in float32, a few blocks live at a time
+TILE = 1024  # a float32 tile of 4 MiB stays in the cache between product, exponential and sums
+
+
+def top_columns(scores: Tensor, k: int) -> Tensor:
+    """Return each row's k best columns, best first, ties by the lower column.
+
+    Shapes: (B, N) -> (B, k) int64. ``torch.topk`` alone leaves the order of ties open.
+    """
+    n = scores.shape[1]
+    values, index = scores.topk(min(k + 1, n), dim=1)
+    if n > k:
+        tied = values[:, k] == values[:, k - 1]  # the cut goes through equal scores: topk chose any of them
+        values, index = values[:, :k], index[:, :k]
+        if bool(tied.any()):
+            order = torch.sort(scores[tied], dim=1, descending=True, stable=True).indices[:, :k]
+            index = index.clone()
+            index[tied] = order
+            values = scores.gather(1, index)
+    index, by_column = index.sort(dim=1)
+    order = torch.sort(values.gather(1, by_column), dim=1, descending=True, stable=True).indices
+    return index.gather(1, order)
+
+
+def _tiles(n: int, symmetric: bool):
+    """Yield the tiles of an (n, n) matrix as two slices; of a symmetric one only those on and above the diagonal."""
+    for r in range(0, n, TILE):
+        for c in range(r if symmetric else 0, n, TILE):
+            yield slice(r, min(r + TILE, n)), slice(c, min(c + TILE, n))
+
+
+class _Exponentials:
+    """Tiles of exp((x_i . y_j - 1) / temperature) for unit rows, written into one buffer that is used again.
+
+    The cosine is at most 1, so the exponent is at most 0 and nothing overflows.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, temperature: float, dtype: torch.dtype):
+        one = x.new_ones(len(x), 1)
+        self.x = torch.cat([x / temperature, one], dim=1).to(dtype)  # the extra column subtracts 1 / temperature
+        self.y = torch.cat([y, -one / temperature], dim=1).to(dtype)
+        self.buffer = self.x.new_empty(TILE * TILE)
+        self.same = x is y
+
+    def tile(self, rows: slice, cols: slice) -> Tensor:
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        out = self.buffer[: shape[0] * shape[1]].view(shape)
+        torch.mm(self.x[rows], self.y[cols].T, out=out)
+        out.exp_()
+        if self.same and rows == cols:
+            out.fill_diagonal_(0)  # an item is not its own negative
+        return out
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """Return the row sums and the column sums, (n,) each; of x against itself the diagonal is left out."""
+        n = len(self.x)
+        rows_total, cols_total = (torch.zeros(n, dtype=torch.promote_types(self.x.dtype, torch.float32)) for _ in "rc")
+        rows_total, cols_total = rows_total.to(self.x.device), cols_total.to(self.x.device)
+        for rows, cols in _tiles(n, self.same):
+            tile = self.tile(rows, cols)
+            rows_total[rows] += tile.sum(dim=1, dtype=rows_total.dtype)
+            if not self.same or rows != cols:
+                (rows_total if self.same else cols_total)[cols] += tile.sum(dim=0, dtype=rows_total.dtype)
+        return rows_total, cols_total
+
+    def weighted(self, p: Tensor, q: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return W y and W^T x for W_ij = E_ij (p_i + q_j), the gradients of sum_i p_i E_ij + sum_j q_j E_ij."""
+        grad_x, grad_y = torch.zeros_like(x), torch.zeros_like(y)
+        dtype = self.x.dtype
+        right = torch.cat([y, q[:, None] * y], dim=1).to(dtype)
+        left = torch.cat([x, p[:, None] * x], dim=1).to(dtype)
+        d = x.shape[1]
+        for rows, cols in _tiles(len(x), self.same):
+            tile = self.tile(rows, cols)
+            part = (tile @ right[cols]).to(x.dtype)
+            grad_x[rows] += p[rows, None] * part[:, :d] + part[:, d:]
+            if not self.same or rows != cols:
+                part = (tile.T @ left[rows]).to(x.dtype)
+                (grad_x if self.same else grad_y)[cols] += q[cols, None] * part[:, :d] + part[:, d:]
+        return grad_x, grad_y
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Scale every row to length 1; a zero row stays zero, and its gradient finite.
+
+    Shapes: (..., d) -> (..., d), half precision comes back as float32.
+    """
+    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / torch.where(norm > 0, norm, 1.0)
+
+
+class _PairwiseInfoNCE(torch.autograd.Function):
+    """Eq. 10-12 of MICRO over all pairs of rows, with the gradient made in the forward pass.
+
+    The scalar's gradient is known up to a factor as soon as the partition sums are, so nothing quadratic is kept for
+    the backward pass. Blocks that are symmetric are computed once for both triangles, and the block of the fused view
+    against itself once for all modalities.
+    """
+
+    @staticmethod
+    def forward(ctx, views: Tensor, fused: Tensor, temperature: float, symmetric: bool, dtype: torch.dtype) -> Tensor:
+        m, n, _ = views.shape
+        cross = [_Exponentials(view, fused, temperature, dtype) for view in views]
+        inside = [_Exponentials(view, view, temperature, dtype) for view in views]
+        own = _Exponentials(fused, fused, temperature, dtype) if symmetric else None
+        positive = (torch.linalg.vecdot(views, fused) - 1) / temperature  # (M, N)
+        own_sums = own.sums()[0] if own else None
+        weight = (0.5 if symmetric else 1.0) / (m * n)
+        loss = views.new_zeros(())
+        to_fused, from_fused = [], []  # 1 / partition sum of both directions, per modality
+        for i in range(m):
+            rows, cols = cross[i].sums()
+            rows = (rows + inside[i].sums()[0]).to(views.dtype)
+            loss += weight * (rows.log() - positive[i]).sum()
+            to_fused.append(weight / rows)
+            if symmetric:
+                cols = (cols + own_sums).to(views.dtype)
+                loss += weight * (cols.log() - positive[i]).sum()
+            from_fused.append(weight / cols if symmetric else torch.zeros_like(rows))
+        if any(ctx.needs_input_grad[:2]):
+            pull = weight * (2 if symmetric else 1)
+            grad_views, grad_fused = -pull * fused.expand_as(views), -pull * views.sum(dim=0)
+            for i in range(m):
+                p, q = to_fused[i], from_fused[i]
+                a, b = cross[i].weighted(p, q, views[i], fused)
+                grad_views[i] += a + inside[i].weighted(p, p, views[i], views[i])[0]
+                grad_fused += b
+            if symmetric:
+                q = torch.stack(from_fused).sum(dim=0)
+                grad_fused += own.weighted(q, q, fused, fused)[0]
+            ctx.save_for_backward(grad_views / temperature, grad_fused / temperature)
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        views, fused = ctx.saved_tensors
+        return grad * views, grad * fused, None, None, None
+
+
+def pairwise_infonce(
+    views: Tensor, fused: Tensor, temperature: float, symmetric: bool = True, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Return the mean InfoNCE of every view against the fused rows, all other rows being negatives.
+
+    Shapes: views (M, N, d), fused (N, d), unit or zero rows -> scalar. ``dtype`` is the arithmetic of the products
+    and exponentials (default: that of the input); sums, losses and gradients stay in the input's.
+    Temperatures below 1/30, where a fixed shift could underflow, take a slower path with a maximum per row.
+    """
+    if temperature * 30 >= 1:
+        return _PairwiseInfoNCE.apply(views, fused, temperature, symmetric, dtype or views.dtype)
+    n = len(fused)
+    step = max(1, CHUNK_ELEMENTS // (2 * n))
+    total = views.new_zeros(())
+    for view in views:
+        for anchor, other in ((view, fused), (fused, view))[: 2 if symmetric else 1]:
+            for start in range(0, n, step):
+                total = total + torch.utils.checkpoint.checkpoint(
+                    _stable_rows, anchor, other, temperature, start, step, use_reentrant=False
+                )
+    return total / (n * len(views) * (2 if symmetric else 1))
+
+
+def _stable_rows(anchor: Tensor, other: Tensor, temperature: float, start: int, step: int) -> Tensor:
+    """Return the summed -log of Eq. 11 for the anchors from ``start``, by log-sum-exp."""
+    block = anchor[start : start + step]
+    here = torch.arange(len(block), device=block.device)
+    cross, inside = block @ other.T / temperature, block @ anchor.T / temperature
+    inside = inside.index_put((here, here + start), inside.new_tensor(-torch.inf))
+    partition = torch.logsumexp(torch.cat([cross, inside], dim=1), dim=1)
+    return (partition - cross[here, here + start]).sum()

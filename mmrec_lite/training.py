@@ -1,0 +1,331 @@
+"""The one loop: every stage of every method, in plain sight."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from mmrec_lite.data.splits import Split
+from mmrec_lite.evaluation import evaluate
+from mmrec_lite.methods.base import Method, Stage
+
+__all__ = ["CheckpointError", "History", "TrainingDiverged", "fit"]
+
+CHECKPOINT_VERSION = 1
+UNSHOWN = ("stage", "epoch", "lr", "seconds")  # the progress bar has these already, or no room for them
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss term became NaN or infinite."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged or belongs to another model, split or version."""
+
+
+@dataclass
+class History:
+    """What happened: one row an epoch (stage, epoch, named loss terms, validation metric, rate, seconds)."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, dict[str, float]] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table."""
+        return pd.DataFrame(self.rows)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in training and validation."""
+        return float(sum(row["seconds"] for row in self.rows))
+
+    def __repr__(self) -> str:
+        parts = []
+        for stage, best in self.best.items():
+            epochs = sum(row["stage"] == stage for row in self.rows)
+            figure = f", best {best['metric']:.4f} in epoch {best['epoch']}" if "metric" in best else ""
+            parts.append(f"{stage}: {epochs} epochs ({self.stopped.get(stage, 'running')}){figure}")
+        return f"History({'; '.join(parts) or 'nothing trained'}; {self.seconds:.1f} s)"
+
+
+@dataclass
+class _Progress:
+    """Where training stands: all that a checkpoint holds besides tensors."""
+
+    stage: int = 0
+    epoch: int = 0
+    waited: int = 0
+    best_metric: float | None = None
+    history: History = field(default_factory=History)
+
+
+def fit(
+    model: Method,
+    split: Split,
+    *,
+    epochs: int | None = None,
+    device: str = "auto",
+    precision: str = "32-true",
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    callback: Callable[[dict[str, Any]], bool | None] | None = None,
+) -> History:
+    """Train a method's stages, keep the best state by validation, and return the history.
+
+    `epochs` caps every stage. `checkpoint` names a folder: the state is written there after every epoch, and a second
+    call with the same model and split goes on where the first one ended, to the same final weights as without the
+    break (all randomness of an epoch comes from seed, stage and epoch). `callback(row)` sees each epoch's row and
+    ends the training by returning False. Ctrl-C restores the best state so far and leaves the history in
+    `model.history`. `device` and `precision` are Lightning Fabric's ("auto", "cpu", "cuda"; "bf16-mixed" ...).
+
+    Raises ``TrainingDiverged`` when a loss term is not finite (the best state is restored first), ``CheckpointError``
+    for a checkpoint that is damaged or not of this model and split, ``ValueError`` for another split than the model's.
+    """
+    if model.split_hash != split.hash:
+        raise ValueError(f"fit: the model was made for another split than {split.name}; make it anew with mm.create().")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(GPU|TPU|HPU) available.*")
+        fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    stages = model.stages()
+    state = _Progress()
+    model.history = state.history
+    file = Path(checkpoint) / "checkpoint.safetensors" if checkpoint is not None else None
+    saved = _read_checkpoint(file, model, len(stages)) if file is not None and file.exists() else None
+    if saved:
+        state = _restore_progress(saved)
+        model.history = state.history
+        model.load_state_dict(_named(saved, "model"))
+    for index in range(state.stage, len(stages)):
+        if state.stage != index:
+            state = _Progress(stage=index, history=state.history)
+        stage = stages[index]
+        limit = stage.epochs if epochs is None else min(epochs, stage.epochs)
+        trainer = _Trainer(fabric, model, split, stage, state, file, limit)
+        if saved:
+            trainer.restore(saved)
+            saved = None
+        trainer.run(progress, callback)
+        if state.history.stopped[stage.name] == "callback":
+            break
+    model.eval()
+    return state.history
+
+
+class _Trainer:
+    """One stage's optimiser, best state and epochs."""
+
+    def __init__(
+        self, fabric: Fabric, model: Method, split: Split, stage: Stage, state: _Progress, file: Path | None, limit: int
+    ):
+        self.fabric, self.model, self.split, self.stage = fabric, model, split, stage
+        self.state, self.file, self.limit = state, file, limit
+        self.rates = [group["lr"] for group in stage.parameters]
+        optimizer = torch.optim.Adam(stage.parameters)
+        self.module, self.optimizer = fabric.setup(model, optimizer)
+        self.best: dict[str, Tensor] | None = None
+
+    def run(self, progress: bool, callback: Callable | None) -> None:
+        """Train until the epochs are over, validation stops improving or the callback says so."""
+        state, stage, history = self.state, self.stage, self.state.history
+        reason = "all epochs"
+        history.best.setdefault(stage.name, {})
+        bar = tqdm(total=self.limit, initial=state.epoch, desc=stage.name, unit="epoch", disable=not progress)
+        try:
+            while state.epoch < self.limit:
+                if stage.monitor and state.waited >= stage.patience:
+                    reason = "early stop"
+                    break
+                row = self.epoch()
+                history.rows.append(row)
+                bar.update()
+                bar.set_postfix(
+                    {k: f"{v:.4f}" for k, v in row.items() if isinstance(v, float) and k not in ("lr", "seconds")}
+                )
+                state.epoch += 1
+                self.save()
+                if callback is not None and callback(row) is False:
+                    reason = "callback"
+                    break
+        except BaseException:
+            self.finish("interrupted")
+            raise
+        finally:
+            bar.close()
+        self.finish(reason)
+
+    def epoch(self) -> dict[str, Any]:
+        """Train one epoch and validate; return its row of the history."""
+        started = time.perf_counter()
+        state, stage = self.state, self.stage
+        decay = stage.lr_decay(state.epoch) if stage.lr_decay else 1.0
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * decay
+        with torch.random.fork_rng():
+            generator = torch.Generator().manual_seed(_epoch_seed(self.model.seed, state.stage, state.epoch))
+            torch.manual_seed(generator.initial_seed())  # for dropout and samplers inside the loss
+            self.model.train()
+            if stage.begin_epoch:
+                stage.begin_epoch(state.epoch)
+            totals = self.steps(generator)
+        row = {"stage": stage.name, "epoch": state.epoch + 1, **totals}
+        if stage.monitor:
+            row[f"valid {stage.monitor}"] = self.validate()
+        return row | {"lr": self.rates[0] * decay, "seconds": time.perf_counter() - started}
+
+    def steps(self, generator: torch.Generator) -> dict[str, float]:
+        """Take one optimiser step a batch; return each term's mean over the epoch and their sum, `loss`."""
+        seen: list[Tensor] = []
+        names: list[str] = []
+        for number, batch in enumerate(self.stage.batches(generator)):
+            batch = batch.to(self.fabric.device)
+            terms = self.module(self.stage.loss, batch)
+            names = list(terms)
+            loss = sum(terms.values())
+            seen.append(torch.stack([term.detach().float() for term in terms.values()]))
+            if not torch.isfinite(seen[-1]).all():
+                raise TrainingDiverged(self._diverged(dict(zip(names, seen[-1].tolist(), strict=True)), number))
+            self.optimizer.zero_grad(set_to_none=True)
+            self.fabric.backward(loss)
+            self.optimizer.step()
+        means = torch.stack(seen).mean(dim=0).tolist()
+        return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
+
+    def _diverged(self, terms: dict[str, float], batch: int) -> str:
+        bad = ", ".join(name for name, value in terms.items() if value - value != 0)
+        return (
+            f"{self.model.name}, stage {self.stage.name!r}: {bad} is not finite in epoch {self.state.epoch + 1}, batch "
+            f"{batch + 1} (terms: {terms}). The best state so far is restored; lower the learning rate ({self.rates[0]}) "
+            f"or look at the features' scale."
+        )
+
+    def validate(self) -> float:
+        """Evaluate on the validation part and keep the state if it is the best so far."""
+        state, stage = self.state, self.stage
+        k = int(stage.monitor.rsplit("@", 1)[1])
+        figure = evaluate(self.model, self.split, part="valid", ks=(k,)).metrics[stage.monitor]
+        state.waited += 1
+        if state.best_metric is None or figure > state.best_metric:
+            state.best_metric, state.waited = figure, 0
+            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            state.history.best[stage.name] = {"metric": figure, "epoch": state.epoch + 1}
+        return figure
+
+    def finish(self, reason: str) -> None:
+        """Restore the best state and note why the stage ended."""
+        self.state.history.stopped[self.stage.name] = reason
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+
+    # Checkpoints: one safetensors file, tensors by name and the rest as JSON in its header -----------------------
+
+    def save(self) -> None:
+        """Write the state beside the old checkpoint, then rename: there is always one whole file."""
+        if self.file is None:
+            return
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in (self.best or {}).items()}
+        for number, entry in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{name}": value for name, value in entry.items()}
+        header = {
+            "version": CHECKPOINT_VERSION,
+            **_identity(self.model),
+            "progress": {
+                "stage": self.state.stage,
+                "epoch": self.state.epoch,
+                "waited": self.state.waited,
+                "best_metric": self.state.best_metric,
+                "rows": self.state.history.rows,
+                "best": self.state.history.best,
+                "stopped": self.state.history.stopped,
+            },
+        }
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.file.with_suffix(f".{os.getpid()}.tmp")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        try:
+            save_file(tensors, beside, metadata={"mmrec_lite": json.dumps(header)})
+            os.replace(beside, self.file)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over a checkpoint's optimiser and best state."""
+        self.best = _named(saved, "best") or None
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _named(saved, "optimizer").items():
+            number, entry = name.split("/")
+            state.setdefault(int(number), {})[entry] = tensor
+        groups = copy.deepcopy(self.optimizer.state_dict()["param_groups"])
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _epoch_seed(seed: int, stage: int, epoch: int) -> int:
+    """Derive an epoch's seed, so that a resumed run draws what an uninterrupted one would have drawn."""
+    return (seed * 1_000_003 + stage * 10_007 + epoch) % 2**63
+
+
+def _identity(model: Method) -> dict[str, Any]:
+    """Return what must agree between a checkpoint and the model that goes on with it."""
+    return {
+        "method": model.name,
+        "config": model.config.model_dump(mode="json"),
+        "seed": model.seed,
+        "split": model.split_hash,
+    }
+
+
+def _named(saved: dict[str, Any], prefix: str) -> dict[str, Tensor]:
+    prefix += "/"
+    return {name.removeprefix(prefix): t for name, t in saved["tensors"].items() if name.startswith(prefix)}
+
+
+def _restore_progress(saved: dict[str, Any]) -> _Progress:
+    p = saved["progress"]
+    history = History(p["rows"], p["best"], p["stopped"])
+    return _Progress(p["stage"], p["epoch"], p["waited"], p["best_metric"], history)
+
+
+def _read_checkpoint(file: Path, model: Method, n_stages: int) -> dict[str, Any]:
+    """Read a checkpoint whole, or say why it cannot be used."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = json.loads((opened.metadata() or {})["mmrec_lite"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise CheckpointError(
+            f"{file} is not a whole checkpoint ({error}); delete it to start anew, or restore a copy."
+        ) from None
+    if header.get("version") != CHECKPOINT_VERSION:
+        raise CheckpointError(
+            f"{file} has checkpoint version {header.get('version')}, this program reads {CHECKPOINT_VERSION}; "
+            f"finish it with the program that wrote it, or delete it."
+        )
+    for key, mine in _identity(model).items():
+        theirs = header[key]
+        if theirs == mine:
+            continue
+        if key == "config":
+            differing = sorted(k for k in theirs.keys() | mine.keys() if theirs.get(k) != mine.get(k))
+            theirs, mine = ({k: c.get(k) for k in differing} for c in (theirs, mine))
+        raise CheckpointError(
+            f"{file} was written with another {key} ({theirs}, here {mine}); name another checkpoint folder, or "
+            f"delete it to start anew."
+        )
+    return {"tensors": tensors, "progress": header["progress"]}
