@@ -1,0 +1,339 @@
+"""The reader for one's own tables: what it understands, and the words in which it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mmrec_lite.data import DataError, MultimodalDataset
+from mmrec_lite.data.readers import read_frames
+from mmrec_lite.data.readers.tables import natural_order, seconds
+
+LOG = pd.DataFrame(
+    {
+        "user": ["u2", "u10", "u2", "u1"],
+        "item": ["b", "a", "a", "c"],
+        "timestamp": [1_600_000_300, 1_600_000_200, 1_600_000_100, 1_600_000_000],
+        "rating": [5, 4, 3, 2],
+    }
+)
+ITEMS = pd.DataFrame({"item": ["c", "a", "d", "b"], "title": ["C", "A", "D", "B"], "brand": ["x", None, "y", "x"]})
+IMAGE = np.array([[3.0, 3], [1, 1], [0, 0], [2, 2]], dtype=np.float32)
+
+
+def pairs(shop: MultimodalDataset) -> list[tuple[str, str]]:
+    """The interactions by their original ids."""
+    users, items = shop.users["user_id"], shop.items["item_id"]
+    return [(users[user], items[item]) for user, item in shop.interactions[["user", "item"]].to_numpy()]
+
+
+class TestUnderstood:
+    def test_ids_rows_and_features_stay_together(self):
+        shop = read_frames(LOG, ITEMS, {"image": IMAGE})
+        assert pairs(shop) == [("u2", "b"), ("u10", "a"), ("u2", "a"), ("u1", "c")]
+        assert shop.items["item_id"].tolist() == ["c", "a", "d", "b"]  # the items table's order: features are its rows
+        np.testing.assert_array_equal(shop.features["image"], IMAGE)
+        assert shop.interactions["rating"].tolist() == [5, 4, 3, 2]
+        assert "d" not in {item for _, item in pairs(shop)}  # cold, and kept
+
+    @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".csv.gz"])
+    def test_files_give_what_frames_give(self, tmp_path, suffix):
+        for name, table in (("log", LOG), ("items", ITEMS)):
+            path = tmp_path / f"{name}{suffix}"
+            if suffix == ".parquet":
+                table.to_parquet(path)
+            else:
+                table.to_csv(path, sep="\t" if suffix == ".tsv" else ",", index=False)
+        np.save(tmp_path / "image.npy", IMAGE)
+        shop = read_frames(tmp_path / f"log{suffix}", tmp_path / f"items{suffix}", {"image": tmp_path / "image.npy"})
+        assert shop.hash == read_frames(LOG, ITEMS, {"image": IMAGE}).hash
+        assert shop.name == tmp_path.name and len(shop.card["files"]["image"]["sha256"]) == 64
+        assert str(tmp_path) not in str(shop.card)  # a card travels: no folders of this machine in it
+
+    def test_text_files_keep_zeros_and_the_id_na(self, tmp_path):
+        (tmp_path / "log.csv").write_text("user,item\n007,NA\n7,01\n007,1\n")
+        shop = read_frames(tmp_path / "log.csv")
+        assert pairs(shop) == [("007", "NA"), ("7", "01"), ("007", "1")]
+
+    def test_numbers_and_strings_of_one_id_meet(self):
+        log = pd.DataFrame({"user": [1.0, 2.0], "item": [10, 2]})
+        shop = read_frames(log, pd.DataFrame({"item": ["2", "10"]}))
+        assert pairs(shop) == [("1", "10"), ("2", "2")]
+
+    def test_without_an_items_table_features_number_the_items(self):
+        log = pd.DataFrame({"user": [0, 1, 2], "item": [2, 0, 3]})
+        shop = read_frames(log, features={"audio": np.ones((5, 2))})
+        assert shop.n_items == 5 and shop.interactions["item"].tolist() == [2, 0, 3]
+
+    def test_without_items_and_features_the_log_names_the_items(self):
+        shop = read_frames(pd.DataFrame({"user": [5, 5], "item": [10, 9]}))
+        assert shop.items["item_id"].tolist() == ["9", "10"] and shop.users["user_id"].tolist() == ["5"]
+
+    def test_columns_of_other_names(self):
+        log = LOG.rename(columns={"user": "uid", "item": "asin", "timestamp": "when"}).assign(part=["train"] * 4)
+        items = ITEMS.rename(columns={"item": "id"})
+        shop = read_frames(
+            log, items, user="uid", item="asin", item_key="id", timestamp="when", split="part", title="brand",
+            text=("title", "brand"),
+        )  # fmt: skip
+        assert shop.card["columns"] == {
+            "user": "uid", "item": "asin", "timestamp": "when", "rating": "rating", "split": "part"
+        }  # fmt: skip
+        assert shop.items["title"].isna().tolist() == [False, True, False, False]
+        assert shop.items["text"].tolist() == ["C. x", "A", "D. y", "B. x"]
+
+    def test_parts_by_other_words(self):
+        shop = read_frames(LOG.assign(split=["Train", "val", "dev ", "TEST"]))
+        assert shop.interactions["split"].tolist() == ["train", "valid", "valid", "test"]
+
+    def test_missing_reviews_are_empty(self):
+        shop = read_frames(LOG.assign(review=["good", None, np.nan, "poor"]))
+        assert shop.interactions["review"].tolist() == ["good", "", "", "poor"]
+
+    def test_lists_and_dates_in_the_items_table_become_text(self):
+        day = pd.to_datetime(["2020-01-02", None, "2021-01-01", "2022-01-01"])
+        shop = read_frames(LOG, ITEMS.assign(tags=[["a", "b"], [], None, ["c"]], day=day))
+        assert shop.items["tags"].tolist() == ["a, b", "", "", "c"]
+        assert shop.items["day"].tolist()[:2] == ["2020-01-02T00:00:00", ""]
+
+    def test_duplicates_keep_the_first_row(self):
+        twice = pd.concat([LOG, LOG.iloc[[1]].assign(rating=1)])
+        shop = read_frames(twice, drop_duplicates=True)
+        assert len(shop) == 4 and shop.interactions["rating"].tolist() == [5, 4, 3, 2]
+        assert shop.card["rows"] == {"read": 5, "kept": 4}
+
+    def test_the_core_is_taken_again_and_again(self):
+        """Dropping item z leaves user 3 with one row; dropping that leaves item y with one."""
+        log = pd.DataFrame(
+            [(1, "a"), (1, "b"), (2, "a"), (2, "b"), (2, "y"), (3, "y"), (3, "z")], columns=["user", "item"]
+        )
+        items = pd.DataFrame({"item": list("zyxba")})
+        shop = read_frames(log, items, {"image": np.arange(10).reshape(5, 2)}, min_user=2, min_item=2)
+        assert pairs(shop) == [("1", "a"), ("1", "b"), ("2", "a"), ("2", "b")]
+        assert shop.items["item_id"].tolist() == ["b", "a"]
+        np.testing.assert_array_equal(shop.features["image"], [[6, 7], [8, 9]])
+        assert read_frames(log, items, min_user=3).n_items == 5  # min_item=0 keeps items that nobody takes
+
+
+class TestMissing:
+    def test_zeros_are_values_unless_told_otherwise(self):
+        plain = read_frames(LOG, ITEMS, {"image": IMAGE})
+        assert plain.present["image"].all()
+        assert plain.card["notes"] == ["image: 1 rows of zeros taken as they are (missing='zero': items lack it)"]
+        told = read_frames(LOG, ITEMS, {"image": IMAGE}, missing="zero")
+        assert told.present["image"].tolist() == [True, True, False, True]
+        assert told.card["notes"] == ["image: 1 of 4 items lack it"]
+
+    def test_nan_by_modality(self):
+        holes = IMAGE.copy()
+        holes[2] = np.nan
+        shop = read_frames(LOG, ITEMS, {"image": holes, "text": IMAGE}, missing={"image": "nan"})
+        assert shop.present["image"].tolist() == [True, True, False, True] and shop.present["text"].all()
+        assert not shop.features["image"][2].any()
+
+    @pytest.mark.parametrize(
+        ("missing", "message"),
+        [
+            (None, r"features\['image'\]: row 1 holds NaN or infinity \(2 such rows\).*missing='nan'"),
+            ("zero", "row 1 holds NaN"),
+            ("nan", r"row 1 holds NaN or infinity \(1 such rows\)"),  # NaN in part is no sign of absence
+            ("none", "unknown mark 'none'; there are: zero, nan"),
+            ({"audio": "zero"}, "unknown modality 'audio'; the features are: image"),
+        ],
+    )
+    def test_refused(self, missing, message):
+        holes = IMAGE.copy()
+        holes[1, 0] = holes[2] = np.nan
+        with pytest.raises(DataError, match=message):
+            read_frames(LOG, ITEMS, {"image": holes}, missing=missing)
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        ("values", "unit", "expected", "how"),
+        [
+            ([1_600_000_000, 1_700_000_000], None, [1_600_000_000, 1_700_000_000], "seconds"),
+            ([1_600_000_000_500, 1_700_000_000_000], None, [1_600_000_000, 1_700_000_000], "ms, floored"),
+            ([1_600_000_000_000_000], None, [1_600_000_000], "us, floored"),
+            ([1_600_000_000_000_000_000], None, [1_600_000_000], "ns, floored"),
+            ([0, 1, 2], None, [0, 1, 2], "order only, no dates"),
+            ([5, 2_000_000_000], "s", [5, 2_000_000_000], "seconds"),
+            ([1.6e9, 1.7e9], None, [1_600_000_000, 1_700_000_000], "seconds"),
+            (["1970-01-02", "1970-01-01T00:00:05"], None, [86_400, 5], "dates (UTC)"),
+            (["1970-01-01T02:00:00+02:00"], None, [0], "dates (UTC)"),
+            (pd.to_datetime(["1970-01-01 00:01:00"]), None, [60], "dates (UTC)"),
+        ],
+    )
+    def test_seconds(self, values, unit, expected, how):
+        whole, _, sentence = seconds(pd.Series(values, name="when"), "log", unit)
+        assert whole.tolist() == expected and whole.dtype == np.int64
+        assert how in sentence and "'when'" in sentence
+
+    def test_order_within_a_second_is_kept_by_sorting(self):
+        log = pd.DataFrame(
+            {
+                "user": [1, 1, 1],
+                "item": [1, 2, 3],
+                "timestamp": [1_600_000_000_900, 1_600_000_000_100, 1_600_000_000_500],
+            }
+        )
+        shop = read_frames(log)
+        assert [item for _, item in pairs(shop)] == ["2", "3", "1"]
+        assert "rows sorted by time, since whole seconds do not hold their order" in shop.card["notes"]
+        whole = read_frames(log.assign(timestamp=1_600_000_000_000))  # nothing finer to go by: the table's order
+        assert [item for _, item in pairs(whole)] == ["1", "2", "3"]
+
+    @pytest.mark.parametrize(
+        ("values", "unit", "message"),
+        [
+            ([1.6e9, np.nan], None, "log: row 1 has when nan, which is no whole number"),
+            ([np.inf, 1.6e9], None, "row 0 has when inf"),
+            ([1.6e9, 1.6e9 + 0.5], None, r"row 1 has when 1600000000\.5"),
+            ([1_600_000_000, 1_600_000_000_000], None, "in row 0 reads as 's' but .* in row 1 as 'ms'.*time_unit"),
+            ([0, 1_600_000_000], None, "0 in row 0 reads as 'order' but 1600000000 in row 1 as 's'"),
+            (["2020-01-01", "last week"], None, "row 1 has when 'last week', which is no date .*ISO 8601"),
+            (["2020-01-01", None], None, r"row 1 has when .* no date \(1 such rows\)"),
+            ([1], "minutes", "unknown time_unit 'minutes'; there are: order, s, ms, us, ns"),
+        ],
+    )
+    def test_refused(self, values, unit, message):
+        with pytest.raises(DataError, match=message):
+            seconds(pd.Series(values, name="when"), "log", unit)
+
+
+class TestPictures:
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        root = tmp_path / "pictures"
+        root.mkdir()
+        for name, colour in (("a.png", "red"), ("b.jpg", "blue"), ("other.png", "green")):
+            Image.new("RGB", (4, 4), colour).save(root / name)
+        (root / "notes.txt").write_text("no picture")
+        return root
+
+    def test_by_item_id(self, folder):
+        shop = read_frames(LOG, ITEMS, images=folder)
+        assert shop.items["image"].tolist() == ["", "a.png", "", "b.jpg"]
+        assert shop.image(1).getpixel((0, 0)) == (255, 0, 0) and shop.image(0) is None
+        assert shop.card["notes"] == ["pictures: 2 of 4 items have one, 1 files belong to no item"]
+
+    def test_by_column_with_or_without_ending(self, folder):
+        items = ITEMS.assign(file=["other.png", "a", None, ""])
+        assert read_frames(LOG, items, images=folder, image="file").items["image"].tolist() == [
+            "other.png",
+            "a.png",
+            "",
+            "",
+        ]
+
+    def test_refused(self, folder, tmp_path):
+        with pytest.raises(DataError, match=r"row 0 names the image 'gone.png', .* \(1 such rows\)"):
+            read_frames(LOG, ITEMS.assign(image=["gone.png", "a.png", "", ""]), images=folder)
+        with pytest.raises(DataError, match=r"none of the 3 pictures in .* is called after an item id, such as '1'"):
+            read_frames(pd.DataFrame({"user": [1], "item": [1]}), images=folder)
+        with pytest.raises(DataError, match="neither a folder nor a zip archive"):
+            read_frames(LOG, images=tmp_path / "gone")
+        (folder / "a.jpg").write_bytes((folder / "b.jpg").read_bytes())
+        with pytest.raises(DataError, match=r"'a.jpg' and 'a.png' in .* both fit 'a'"):
+            read_frames(LOG, ITEMS, images=folder)
+
+
+def log(**columns) -> pd.DataFrame:
+    return LOG.assign(**columns)
+
+
+REFUSED = {
+    "no user column": (
+        {"interactions": LOG, "user": "uid"},
+        r"interactions: there is no column 'uid'; there are: user, item, timestamp, rating\..*user=\.\.\. \(--user",
+    ),
+    "no time column": ({"interactions": LOG, "timestamp": "when"}, r"no column 'when'.*timestamp=\.\.\. \(--timestamp"),
+    "no split column": ({"interactions": LOG, "split": "fold"}, "no column 'fold'"),
+    "no key in items": (
+        {"interactions": LOG, "items": ITEMS, "item_key": "asin"},
+        r"items: there is no column 'asin'; there are: item, title, brand\..*item_key=\.\.\. \(--item-key",
+    ),
+    "no title column": (
+        {"interactions": LOG, "items": ITEMS, "title": "name"},
+        r"items: there is no column 'name'.*title=",
+    ),
+    "empty log": ({"interactions": LOG.iloc[:0]}, "interactions: the table is empty"),
+    "empty items": ({"interactions": LOG, "items": ITEMS.iloc[:0]}, "items: the table is empty"),
+    "missing user": ({"interactions": log(user=["a", None, "b", "c"])}, r"row 1 has no user \(1 such rows\)"),
+    "unknown item": (
+        {"interactions": LOG, "items": ITEMS.iloc[1:]},
+        r"interactions: row 3 has item 'c', which is not among the 3 items of items; .*Add the items",
+    ),
+    "id beyond the features": (
+        {"interactions": pd.DataFrame({"user": [1, 1], "item": [4, 5]}), "features": {"image": np.ones((5, 2))}},
+        r"row 1 has item '5', which is not among the 5 items of features\['image'\]",
+    ),
+    "duplicates": (
+        {"interactions": pd.concat([LOG, LOG.iloc[[1]]])},
+        r"rows 1 and 4 hold the same pair \(user 'u10', item 'a'\); .*drop_duplicates=True \(--drop-duplicates\)",
+    ),
+    "item twice": ({"interactions": LOG, "items": ITEMS.assign(item=list("aabc"))}, "rows 0 and 1 share the item 'a'"),
+    "two id columns": (
+        {"interactions": LOG, "items": ITEMS.assign(item_id=list("abcd"))},
+        "there is a column 'item_id' beside the ids in 'item'; pass item_key='item_id'",
+    ),
+    "one feature row short": (
+        {"interactions": LOG, "items": ITEMS, "features": {"image": IMAGE[:-1]}},
+        r"features\['image'\] has 3 rows, but items has 4: row i .* missing='zero'",
+    ),
+    "features of two lengths": (
+        {
+            "interactions": pd.DataFrame({"user": [1], "item": [0]}),
+            "features": {"a": IMAGE[:3], "b": IMAGE[:2]},
+        },
+        r"features\['b'\] has 2 rows, but features\['a'\] has 3",
+    ),
+    "flat features": ({"interactions": LOG, "items": ITEMS, "features": {"image": np.ones(4)}}, r"got \(4,\), float64"),
+    "modality name": ({"interactions": LOG, "items": ITEMS, "features": {"an image": IMAGE}}, "is no usable name"),
+    "rating text": ({"interactions": log(rating=list("abcd"))}, "column 'rating' holds .* numbers are needed"),
+    "rating missing": ({"interactions": log(rating=[1, 2, np.nan, 4])}, "row 2 has rating nan"),
+    "part": ({"interactions": log(split=["train", "held out", "valid", "test"])}, "row 1 has split 'held out'"),
+    "core of nothing": ({"interactions": LOG, "min_user": 3}, "min_user=3, min_item=0 leave no row; lower them"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_row_and_remedy(arguments, message):
+    with pytest.raises(DataError, match=message):
+        read_frames(**arguments)
+
+
+class TestFiles:
+    def test_absent(self, tmp_path):
+        with pytest.raises(DataError, match=r"interactions: there is no file .*log.csv"):
+            read_frames(tmp_path / "log.csv")
+        with pytest.raises(DataError, match=r"features\['image'\]: there is no file"):
+            read_frames(LOG, ITEMS, {"image": tmp_path / "image.npy"})
+
+    def test_unreadable(self, tmp_path):
+        (tmp_path / "log.xlsx").write_text("x")
+        with pytest.raises(DataError, match=r"log.xlsx: a table is read from .parquet, .csv or .tsv"):
+            read_frames(tmp_path / "log.xlsx")
+        (tmp_path / "log.csv").write_text("")
+        with pytest.raises(DataError, match=r"log.csv: the file is empty"):
+            read_frames(tmp_path / "log.csv")
+        (tmp_path / "log.parquet").write_text("user,item")
+        with pytest.raises(DataError, match=r"log.parquet: not readable as .parquet"):
+            read_frames(tmp_path / "log.parquet")
+
+    def test_pickled_features_are_never_opened(self, tmp_path):
+        np.save(tmp_path / "image.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        with pytest.raises(DataError, match=r"image.npy: not readable as a matrix of numbers .*allow_pickle=False"):
+            read_frames(LOG, ITEMS, {"image": tmp_path / "image.npy"})
+        (tmp_path / "image.csv").write_text("1,2")
+        with pytest.raises(DataError, match=r"image.csv: features are read from .npy"):
+            read_frames(LOG, ITEMS, {"image": tmp_path / "image.csv"})
+
+
+def test_natural_order():
+    assert natural_order(pd.Series(["10", "9", "010", "9"])) == ["9", "010", "10"]
+    assert natural_order(pd.Series(["u10", "u9"])) == ["u10", "u9"]
