@@ -1,0 +1,221 @@
+"""The command line: what it writes and prints, and that a mistake costs one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+from typer.testing import CliRunner
+
+from mmrec_lite.cli import app
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data.readers import read_frames
+
+
+def mmrec(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result) -> str:
+    """The one line on stderr of a command that was refused."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    line = result.stderr.strip()
+    assert line.startswith("mmrec: ") and "\n" not in line and "Traceback" not in line
+    return line
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    """A folder with a table of interactions, one of items, and features for them."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    pairs = [(user, item) for user in range(6) for item in range(user, user + 4)]
+    pd.DataFrame(pairs, columns=["uid", "asin"]).to_csv(folder / "log.csv", index=False)
+    pd.DataFrame({"asin": range(9), "name": list("abcdefghi")}).to_csv(folder / "items.csv", index=False)
+    image = np.ones((9, 3), dtype=np.float32)
+    image[4] = 0
+    np.save(folder / "image.npy", image)
+    return folder
+
+
+@pytest.fixture
+def prepared(source, tmp_path) -> Path:
+    read_frames(source / "log.csv", user="uid", item="asin").save(tmp_path / "prepared")
+    return tmp_path / "prepared"
+
+
+def prepare(source: Path, *more: object):
+    known = ("--interactions", source / "log.csv", "--user", "uid", "--item", "asin")
+    return mmrec("data", "prepare", "frames", *known, *more)
+
+
+class TestPrepare:
+    def test_every_option_reaches_the_reader(self, source, tmp_path):
+        result = prepare(
+            source, "--items", source / "items.csv", "--title", "name", "--feature", f"image={source / 'image.npy'}",
+            "--missing", "image=zero", "--min-user", 1, "--name", "mine", "--out", tmp_path / "out",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        shop = MultimodalDataset.load(tmp_path / "out")
+        assert (shop.name, shop.n_users, shop.n_items, len(shop)) == ("mine", 6, 9, 24)
+        assert shop.items["title"].tolist() == list("abcdefghi")
+        assert np.flatnonzero(~shop.present["image"]).tolist() == [4]
+        assert "24" in result.stdout and "image: 1 of 9 items lack it" in result.stdout
+
+    def test_json_is_one_object(self, source, tmp_path):
+        result = prepare(source, "--out", tmp_path / "out", "--json")
+        facts = json.loads(result.stdout)
+        assert facts["users"] == 6 and facts["density"] == pytest.approx(24 / 54) and facts["modalities"] == {}
+        assert facts["hash"] == MultimodalDataset.load(tmp_path / "out").hash
+
+    def test_one_mark_for_all_modalities(self, source, tmp_path):
+        image = f"image={source / 'image.npy'}"
+        result = prepare(source, "--feature", image, "--missing", "zero", "--out", tmp_path / "out", "--json")
+        assert json.loads(result.stdout)["modalities"]["image"] == {
+            "dim": 3, "dtype": "float32", "present": pytest.approx(8 / 9)
+        }  # fmt: skip
+
+    def test_mistakes(self, source, tmp_path):
+        out = ("--out", tmp_path / "out")
+        wrong = mmrec("data", "prepare", "frames", "--interactions", source / "log.csv", *out)
+        assert "there is no column 'user'; there are: uid, asin" in refused(wrong)
+        assert "expected NAME=VALUE, as in --feature" in refused(prepare(source, "--feature", "image.npy", *out))
+        assert "no file" in refused(prepare(source, "--feature", "image=gone.npy", *out))
+        assert "no file" in refused(prepare(source, "--items", "gone.csv", *out))
+        assert not (tmp_path / "out").exists()
+
+    def test_it_replaces_only_when_told(self, source, tmp_path):
+        assert prepare(source, "--out", tmp_path / "out").exit_code == 0
+        assert "is not empty" in refused(prepare(source, "--out", tmp_path / "out"))
+        assert prepare(source, "--out", tmp_path / "out", "--overwrite", "--name", "new").exit_code == 0
+        assert MultimodalDataset.load(tmp_path / "out").name == "new"
+
+
+class TestLook:
+    def test_info(self, prepared):
+        text = mmrec("data", "info", prepared).stdout
+        assert text.startswith("source  (") and "density" in text and "reader: frames" in text
+        assert json.loads(mmrec("data", "info", prepared, "--json").stdout)["interactions"] == 24
+
+    def test_mistakes(self, tmp_path):
+        assert "there is no data set" in refused(mmrec("data", "info", tmp_path / "gone"))
+        assert "there is no dataset.json in it" in refused(mmrec("data", "info", tmp_path))
+
+    def test_debug_shows_the_traceback(self, tmp_path):
+        result = mmrec("--debug", "data", "info", tmp_path / "gone")
+        assert result.exit_code == 1 and "there is no data set" in str(result.exception)
+
+
+class TestBazaar:
+    @pytest.fixture
+    def built(self, monkeypatch, prepared):
+        """A builder that is done at once, and says what it was asked for."""
+        asked = []
+
+        def build(seed, out):
+            print("drawing pictures")
+            asked.append(seed)
+            MultimodalDataset.load(prepared).save(out)
+
+        monkeypatch.setitem(sys.modules, "mmrec_lite.data.bazaar", types.SimpleNamespace(build=build))
+        return asked
+
+    def test_rebuild_passes_seed_and_folder(self, built, tmp_path):
+        result = mmrec("data", "bazaar", "--rebuild", "--seed", 7, "--out", tmp_path / "shop", "--json")
+        assert built == [7] and json.loads(result.stdout)["interactions"] == 24
+        assert "drawing pictures" in result.stderr
+
+    def test_mistakes(self, built, tmp_path):
+        assert "--rebuild needs --out" in refused(mmrec("data", "bazaar", "--rebuild"))
+        assert "--out goes with --rebuild" in refused(mmrec("data", "bazaar", "--out", tmp_path / "shop"))
+        assert built == []
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    k: int = Field(10, ge=1)
+    lam: float = Field(0.7, ge=0, le=1)
+    modalities: tuple[str, ...] = ("image",)
+
+
+class TestRun:
+    @pytest.fixture
+    def calls(self, monkeypatch):
+        """A `run` that trains nothing: it validates its settings, chatters on stdout and returns numbers."""
+        seen = []
+
+        def run(method, data, *, protocol, seed, profile, save, **hyper):
+            seen.append({"method": method, "data": data, "protocol": protocol, "seed": seed, "hyper": hyper})
+            if method == "broken":
+                raise ZeroDivisionError("a bug")
+            Settings(**{name: value for name, value in hyper.items() if name != "split_seed"})
+            print("epoch 1")
+            metrics = {"recall@20": np.float32(0.25), "ndcg@20": 0.125}
+            row = {"method": method, **metrics, "profile": profile, "save": save, "loss": float("nan")}
+            return types.SimpleNamespace(metrics=metrics, row=row)
+
+        monkeypatch.setitem(sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=run))
+        return seen
+
+    def test_values_have_types(self, calls):
+        settings = ["k=20", "lam=0.5", "modalities=image,text", "symmetric=false", "negatives=null", "rebuild=epoch"]
+        result = mmrec("run", "micro", "--protocol", "kfold", "--seed", 3, "--split-seed", 4,
+                       *[part for setting in settings[:3] for part in ("--set", setting)])  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert calls == [
+            {
+                "method": "micro",
+                "data": "bazaar",
+                "protocol": "kfold",
+                "seed": 3,
+                "hyper": {"k": 20, "lam": 0.5, "modalities": ["image", "text"], "split_seed": 4},
+            }
+        ]
+        assert "recall@20      0.2500" in result.stdout
+        mmrec("run", "micro", *[part for setting in settings[3:] for part in ("--set", setting)])
+        assert calls[1]["hyper"] == {"symmetric": False, "negatives": None, "rebuild": "epoch"}
+
+    def test_json_is_one_object_and_nothing_else(self, calls, tmp_path):
+        result = mmrec("run", "micro", "--save", tmp_path, "--json")
+        row = json.loads(result.stdout)
+        assert row["recall@20"] == 0.25 and row["loss"] is None and row["save"] == str(tmp_path)
+        assert "epoch 1" in result.stderr
+
+    def test_mistakes(self, calls):
+        line = refused(mmrec("run", "micro", "--set", "lam=1.7", "--json"))
+        assert line == "mmrec: lam: Input should be less than or equal to 1 (got 1.7)"
+        both = refused(mmrec("run", "micro", "--set", "lam=1.7", "--set", "dims=3"))
+        assert "lam: " in both and "; dims: Extra inputs are not permitted" in both
+        assert "expected NAME=VALUE, as in --set k=20" in refused(mmrec("run", "micro", "--set", "k"))
+        assert "'k' is set twice" in refused(mmrec("run", "micro", "--set", "k=1", "--set", "k=2"))
+        assert "'split_seed' has an option of its own: --split-seed" in refused(
+            mmrec("run", "micro", "--set", "split_seed=1")
+        )
+
+    def test_a_bug_keeps_its_traceback(self, calls):
+        result = mmrec("run", "broken")
+        assert isinstance(result.exception, ZeroDivisionError)
+
+    def test_a_missing_extra_is_named(self, monkeypatch):
+        monkeypatch.setitem(
+            sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=lambda *a, **k: __import__("no_encoder"))
+        )
+        line = refused(mmrec("run", "micro"))
+        assert "the package 'no_encoder' is not installed" in line and "pip install" in line
+
+
+def test_methods_are_listed(monkeypatch):
+    known = {"popularity": "What most people took.", "micro": "Latent item graphs."}
+    monkeypatch.setitem(sys.modules, "mmrec_lite.methods", types.SimpleNamespace(methods=lambda: known))
+    assert mmrec("methods").stdout.splitlines() == [
+        "popularity  What most people took.",
+        "micro       Latent item graphs.",
+    ]
+    assert json.loads(mmrec("methods", "--json").stdout) == known
