@@ -50,8 +50,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         places = [(".".join(map(str, item["loc"])), item["msg"], item["input"]) for item in error.errors()]
         return "; ".join(f"{name}: {message} (got {value!r})" for name, message, value in places)
-    hint = "" if isinstance(error, DataError) else " (mmrec --debug ... shows where)"
-    return " ".join(str(error).split()) + hint
+    return " ".join(str(error).split())
 
 
 app = typer.Typer(
@@ -117,8 +116,16 @@ def run(
     if as_json:
         _print_json(result.row)
         return
-    for name, value in result.metrics.items():
-        typer.echo(f"{name:<14} {value:.4f}")
+    typer.echo(_metrics_table(result.metrics))
+
+
+def _metrics_table(metrics: dict[str, float]) -> str:
+    """A line for each metric, a column for each cut-off: "recall@20" stands in line recall, column @20."""
+    cells = {tuple(name.split("@")): value for name, value in metrics.items()}
+    names, cuts = (list(dict.fromkeys(key[place] for key in cells)) for place in (0, 1))
+    lines = [" " * 10 + "".join(f"{'@' + cut:>8}" for cut in cuts)]
+    lines += [f"{name:<10}" + "".join(f"{cells[name, cut]:8.4f}" for cut in cuts) for name in names]
+    return "\n".join(lines)
 
 
 def _hyper_parameters(settings: list[str]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class TestRun:
                 raise ZeroDivisionError("a bug")
             Settings(**{name: value for name, value in hyper.items() if name != "split_seed"})
             print("epoch 1")
-            metrics = {"recall@20": np.float32(0.25), "ndcg@20": 0.125}
+            metrics = {"recall@10": 0.125, "recall@20": np.float32(0.25)}
             row = {"method": method, **metrics, "profile": profile, "save": save, "loss": float("nan")}
             return types.SimpleNamespace(metrics=metrics, row=row)
 
@@ -178,7 +178,7 @@ class TestRun:
                 "hyper": {"k": 20, "lam": 0.5, "modalities": ["image", "text"], "split_seed": 4},
             }
         ]
-        assert "recall@20      0.2500" in result.stdout
+        assert result.stdout.splitlines()[1:] == ["               @10     @20", "recall      0.1250  0.2500"]
         mmrec("run", "micro", *[part for setting in settings[3:] for part in ("--set", setting)])
         assert calls[1]["hyper"] == {"symmetric": False, "negatives": None, "rebuild": "epoch"}
 
@@ -203,6 +203,11 @@ class TestRun:
         result = mmrec("run", "broken")
         assert isinstance(result.exception, ZeroDivisionError)
 
+    def test_a_real_method_on_a_prepared_folder(self, prepared):
+        row = json.loads(mmrec("run", "popularity", "--data", prepared, "--seed", 1, "--json").stdout)
+        assert row["method"] == "popularity" and row["seed"] == 1 and 0 < row["recall@20"] <= 1
+        assert "there is no method 'nothing'" in refused(mmrec("run", "nothing", "--data", prepared))
+
     def test_a_missing_extra_is_named(self, monkeypatch):
         monkeypatch.setitem(
             sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=lambda *a, **k: __import__("no_encoder"))
@@ -212,10 +217,10 @@ class TestRun:
 
 
 def test_methods_are_listed(monkeypatch):
-    known = {"popularity": "What most people took.", "micro": "Latent item graphs."}
+    known = {"popularity": "what most took", "micro": "latent item graphs"}
     monkeypatch.setitem(sys.modules, "mmrec_lite.methods", types.SimpleNamespace(methods=lambda: known))
     assert mmrec("methods").stdout.splitlines() == [
-        "popularity  What most people took.",
-        "micro       Latent item graphs.",
+        "popularity  what most took",
+        "micro       latent item graphs",
     ]
     assert json.loads(mmrec("methods", "--json").stdout) == known

@@ -247,7 +247,7 @@ def clean_truth(truth: dict, n_users: int, n_items: int) -> dict[str, np.ndarray
         size = n_users if side == "user" else n_items
         if values.ndim == 0 or len(values) != size or values.dtype.kind not in "biufU":
             raise DataError(
-                f"truth[{name!r}]: expected {size} rows (one a {side}) of numbers or strings; "
+                f"truth[{name!r}]: expected {size} rows (one for each {side}) of numbers or strings; "
                 f"got shape {values.shape}, {values.dtype}."
             )
         cleaned[name] = frozen(values)

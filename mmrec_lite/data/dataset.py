@@ -16,6 +16,7 @@ import pandas as pd
 
 from . import checks, storage
 from .errors import DataError, first, listing
+from .times import describe_time
 from .vectors import IndexedVectors
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class MultimodalDataset:
         for name, vectors in self.sequences.items():
             rows[f"sequence {name}"] = f"{len(vectors.vectors):,} vectors, up to {vectors.index.shape[1]} per row"
         if "timestamp" in self.interactions:
-            rows["time"] = storage.describe_time(self.interactions["timestamp"])
+            rows["time"] = describe_time(self.interactions["timestamp"])
         return pd.Series(rows, name=self.name, dtype=object)
 
     @cached_property

@@ -27,8 +27,6 @@ FORMAT = "mmrec_lite dataset"
 VERSION = 1
 INDEX = "dataset.json"
 _TABLES = ("users", "items", "interactions")
-# Below this many seconds (March 1973) a column of "times" only counts 0, 1, 2, ...: an order, not dates.
-EARLIEST_DATE = 100_000_000
 
 
 def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
@@ -110,8 +108,9 @@ def _save_images(dataset: MultimodalDataset, target: Path) -> None:
     names = dataset.items["image"].dropna() if "image" in dataset.items else pd.Series(dtype=object)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(set(names) - {""}):
-            # A fixed date makes the archive the same whenever it is written.
-            archive.writestr(zipfile.ZipInfo(name), image_bytes(dataset.image_root, name))
+            member = zipfile.ZipInfo(name)  # its fixed date makes the archive the same whenever it is written
+            member.external_attr = 0o644 << 16  # or whoever unpacks it could not read the pictures
+            archive.writestr(member, image_bytes(dataset.image_root, name))
 
 
 def read(folder: Path) -> dict:
@@ -205,12 +204,3 @@ def open_image(root: Path, name: str, item: int) -> Image.Image:
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"items: the image {name!r} of item {item} cannot be decoded ({error}).") from None
     return picture
-
-
-def describe_time(seconds: pd.Series) -> str:
-    """First and last day, or "order only" where the numbers are too small to be dates."""
-    low, high = int(seconds.min()), int(seconds.max())
-    if high < EARLIEST_DATE:
-        return "order only, no dates"
-    begin, end = (pd.Timestamp(value, unit="s").date().isoformat() for value in (low, high))
-    return f"{begin} to {end}"

@@ -177,7 +177,7 @@ REFUSED = {
         r"item 1 is marked as lacking it, yet features\['image'\]\[1\] is not zero \(1 such items\)",
     ),
     "truth name": ({"truth": {"taste": np.ones(2)}}, "must begin with 'user_' or 'item_'"),
-    "truth rows": ({"truth": {"item_common": np.ones((2, 3))}}, r"expected 3 rows \(one a item\)"),
+    "truth rows": ({"truth": {"item_common": np.ones((2, 3))}}, r"expected 3 rows \(one for each item\)"),
     "sequence rows": (
         {"sequences": {"reviews": IndexedVectors(np.eye(2), np.zeros((3, 1), int), "interactions")}, "texts": {}},
         r"sequences\['reviews'\] has 3 rows, but there are 4 interactions",

@@ -321,6 +321,9 @@ class TestFiles:
         (tmp_path / "log.csv").write_text("")
         with pytest.raises(DataError, match=r"log.csv: the file is empty"):
             read_frames(tmp_path / "log.csv")
+        (tmp_path / "log.csv").write_text("user,item\n1,2,3\n4,5,6\n")
+        with pytest.raises(DataError, match=r"log.csv: the rows have more cells than the line of column names"):
+            read_frames(tmp_path / "log.csv")
         (tmp_path / "log.parquet").write_text("user,item")
         with pytest.raises(DataError, match=r"log.parquet: not readable as .parquet"):
             read_frames(tmp_path / "log.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from ..checks import PARTS, known_parts, whole_numbers
 from ..errors import DataError, listing
-from ..storage import EARLIEST_DATE
+from ..times import EARLIEST_DATE
 
 Source = str | Path | pd.DataFrame
 
@@ -39,15 +40,31 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
         if kind == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True), path.name
         if kind in (".csv", ".tsv"):
-            separator = "," if kind == ".csv" else "\t"
-            as_text = dict.fromkeys(ids, str)
-            table = pd.read_csv(path, sep=separator, dtype=as_text, keep_default_na=False, na_values=[""])
-            return table, path.name
+            return _read_text(path, "," if kind == ".csv" else "\t", ids), path.name
     except pd.errors.EmptyDataError:
         raise DataError(f"{path.name}: the file is empty; it needs a line of column names and rows.") from None
+    except pd.errors.ParserWarning:
+        raise DataError(
+            f"{path.name}: the rows have more cells than the line of column names; name every column, or remove "
+            f"the surplus separators."
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path.name}: not readable as {kind} ({str(error).strip()}).") from None
     raise DataError(f"{path.name}: a table is read from .parquet, .csv or .tsv (also with .gz); convert the file.")
+
+
+def _read_text(path: Path, separator: str, ids: Sequence[str]) -> pd.DataFrame:
+    # Without index_col=False pandas would silently take a first column without a name for row names.
+    with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        return pd.read_csv(
+            path,
+            sep=separator,
+            dtype=dict.fromkeys(ids, str),
+            keep_default_na=False,
+            na_values=[""],
+            index_col=False,
+            low_memory=False,
+        )
 
 
 def require_column(table: pd.DataFrame, table_name: str, column: str, option: str) -> str:

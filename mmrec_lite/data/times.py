@@ -1,0 +1,17 @@
+"""Time stamps: whole seconds since 1970, or mere positions where the data know an order but no dates."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+# Below this many seconds (March 1973) a column of "times" only counts 0, 1, 2, ...: an order, not dates.
+EARLIEST_DATE = 100_000_000
+
+
+def describe_time(seconds: pd.Series) -> str:
+    """First and last day, or "order only" where the numbers are too small to be dates."""
+    low, high = int(seconds.min()), int(seconds.max())
+    if high < EARLIEST_DATE:
+        return "order only, no dates"
+    begin, end = (pd.Timestamp(value, unit="s").date().isoformat() for value in (low, high))
+    return f"{begin} to {end}"
