@@ -6,12 +6,17 @@ its gradient.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from mmrec_lite.ops import CHUNK_ELEMENTS, top_columns, unit_rows
+
+# Said once by PyTorch about every CSR tensor; a student can do nothing about it.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 __all__ = [
     "bipartite_graph",
@@ -28,19 +33,53 @@ __all__ = [
 NORMS = ("sym", "row", "row_sqrt")
 
 
+class _ToCSR(torch.autograd.Function):
+    """Weights -> CSR tensor. PyTorch's own gradient of this step makes the dense matrix; this one reads the edges."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, crow: Tensor, col: Tensor, size: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(crow, col)
+        return torch.sparse_csr_tensor(crow, col, values, size, check_invariants=False)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        crow, col = ctx.saved_tensors
+        if grad.layout == torch.sparse_csr:
+            return grad.values(), None, None, None
+        return grad[_row_of_edge(crow), col], None, None, None
+
+
+class _FromCSR(torch.autograd.Function):
+    """CSR tensor -> weights, with a gradient that stays sparse."""
+
+    @staticmethod
+    def forward(ctx, graph: Tensor) -> Tensor:
+        ctx.pattern = graph.crow_indices(), graph.col_indices(), tuple(graph.shape)
+        return graph.values().clone()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        crow, col, size = ctx.pattern
+        return torch.sparse_csr_tensor(crow, col, grad, size, check_invariants=False)
+
+
+def _row_of_edge(crow: Tensor) -> Tensor:
+    """Return the row every edge of a CSR pattern starts in, (edges,)."""
+    return torch.repeat_interleave(torch.arange(len(crow) - 1, device=crow.device), crow.diff())
+
+
 def csr_graph(crow: Tensor, col: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """Put row pointers, columns and weights into one sparse CSR tensor.
 
     Shapes: crow (rows + 1,), col (edges,), values (edges,) -> (rows, cols). Gradients flow to ``values``.
     """
-    return torch.sparse_csr_tensor(crow, col, values, size, check_invariants=False)
+    return _ToCSR.apply(values, crow, col, size)
 
 
 def edges(graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return a CSR graph's edges as rows, columns and weights, each (edges,), in row order."""
-    counts = graph.crow_indices().diff()
-    rows = torch.repeat_interleave(torch.arange(graph.shape[0], device=graph.device), counts)
-    return rows, graph.col_indices(), graph.values()
+    values = _FromCSR.apply(graph) if graph.requires_grad else graph.values()
+    return _row_of_edge(graph.crow_indices()), graph.col_indices(), values
 
 
 def _nearest(unit: Tensor, k: int, self_loops: bool) -> Tensor:
@@ -56,18 +95,23 @@ def _nearest(unit: Tensor, k: int, self_loops: bool) -> Tensor:
     return out
 
 
+def _edge_dots(x: Tensor, y: Tensor, crow: Tensor, col: Tensor) -> Tensor:
+    """Return x_i . y_j for every edge (i, j) of a CSR pattern, (edges,), in chunks of edges."""
+    rows = _row_of_edge(crow)
+    out = torch.empty(len(col), dtype=x.dtype, device=x.device)
+    step = max(1, CHUNK_ELEMENTS // x.shape[1])
+    for s in range(0, len(col), step):
+        out[s : s + step] = torch.linalg.vecdot(x[rows[s : s + step]], y[col[s : s + step]])
+    return out
+
+
 class _EdgeDot(torch.autograd.Function):
     """Dot products of the row pairs an edge list names, (edges,), at the memory of the rows and not of the edges."""
 
     @staticmethod
     def forward(ctx, x: Tensor, crow: Tensor, col: Tensor) -> Tensor:
         ctx.save_for_backward(x, crow, col)
-        rows = torch.repeat_interleave(torch.arange(len(crow) - 1, device=x.device), crow.diff())
-        out = torch.empty(len(col), dtype=x.dtype, device=x.device)
-        step = max(1, CHUNK_ELEMENTS // x.shape[1])
-        for s in range(0, len(col), step):
-            out[s : s + step] = torch.linalg.vecdot(x[rows[s : s + step]], x[col[s : s + step]])
-        return out
+        return _edge_dots(x, x, crow, col)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -271,6 +315,24 @@ class _ConstantProduct(torch.autograd.Function):
         return None, None, ctx.transpose @ grad.contiguous()
 
 
+class _WeightedProduct(torch.autograd.Function):
+    """graph @ x with a gradient for the edges' weights too; PyTorch's own makes a dense matrix for that."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, x: Tensor, crow: Tensor, col: Tensor, size: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(values, x, crow, col)
+        ctx.size = size
+        return csr_graph(crow, col, values, size) @ x
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        values, x, crow, col = ctx.saved_tensors
+        grad = grad.contiguous()
+        to_values = _edge_dots(grad, x, crow, col) if ctx.needs_input_grad[0] else None
+        to_x = transpose_graph(csr_graph(crow, col, values, ctx.size)) @ grad if ctx.needs_input_grad[1] else None
+        return to_values, to_x, None, None, None
+
+
 def propagate(graph: Tensor, x: Tensor, layers: int, pool: str = "last", transpose: Tensor | None = None) -> Tensor:
     """Send node vectors along the edges of a graph: x <- graph @ x, ``layers`` times.
 
@@ -289,6 +351,9 @@ def propagate(graph: Tensor, x: Tensor, layers: int, pool: str = "last", transpo
         transpose = transpose_graph(graph)
     total = x
     for _ in range(layers):
-        x = _ConstantProduct.apply(graph, transpose, x) if constant else graph @ x
+        if constant:
+            x = _ConstantProduct.apply(graph, transpose, x)
+        else:
+            x = _WeightedProduct.apply(edges(graph)[2], x, graph.crow_indices(), graph.col_indices(), tuple(graph.shape))
         total = total + x if pool == "mean" else total
     return total / (layers + 1) if pool == "mean" else x
