@@ -184,7 +184,7 @@ def image_bytes(root: Path, name: str) -> bytes:
         raise DataError(f"image {name!r}: a picture's path must stay inside {root.name}; make it relative to it.")
     try:
         return _archive(root, root.stat().st_mtime_ns).read(name) if root.is_file() else (root / path).read_bytes()
-    except (KeyError, OSError):
+    except (KeyError, OSError, zipfile.BadZipFile):
         raise DataError(f"image {name!r} is not in {root}; correct the items' `image` column.") from None
 
 
