@@ -1,0 +1,55 @@
+"""References against loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics.pairwise import cosine_similarity
+
+import mmrec_lite as mm
+from tests.tiny import tiny_shop
+
+
+@pytest.fixture(scope="module")
+def split():
+    return mm.split(tiny_shop(), "ratio", seed=0)
+
+
+def test_item_knn_is_scikit_learns_cosine_summed_over_the_history(split):
+    history = split.matrix("train").toarray()
+    expected = history @ cosine_similarity(history.T)
+    got = mm.create("item_knn", split).score(torch.arange(split.n_users))
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+
+
+def test_content_knn_is_the_mean_cosine_to_the_histories_mean(split):
+    users = [3, 8]
+    expected = 0.0
+    for name in ("image", "text"):
+        x = split.dataset.features[name].astype(np.float64)
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+        profiles = np.stack([x[split.history(u)].mean(0) for u in users])
+        expected = expected + cosine_similarity(profiles, x) / 2
+    got = mm.create("content_knn", split).score(torch.tensor(users))
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+
+
+def test_popularity_counts_training_interactions_only(split):
+    got = mm.create("popularity", split).score(torch.tensor([0, 1]))
+    expected = np.bincount(split.dataset.interactions["item"].to_numpy()[split.train], minlength=split.n_items)
+    assert got.tolist() == [expected.tolist()] * 2
+
+
+def test_random_depends_on_seed_and_user_alone(split):
+    a = mm.create("random", split, seed=1)
+    assert torch.equal(a.score(torch.tensor([4, 2]))[1], a.score(torch.tensor([2]))[0])
+    assert not torch.equal(a.score(torch.tensor([2])), mm.create("random", split, seed=2).score(torch.tensor([2])))
+
+
+def test_what_the_data_lack_is_said(split):
+    with pytest.raises(ValueError, match="oracle needs a planted truth, which data set 'tiny' does not have"):
+        mm.create("oracle", split)
+    bare = mm.split(split.dataset.replace(features={}), "ratio")
+    with pytest.raises(ValueError, match="content_knn needs features, but data set 'tiny' has none"):
+        mm.create("content_knn", bare)

@@ -1,0 +1,191 @@
+"""Evaluation against the dense metric, protocols, slices and tests of differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+import mmrec_lite as mm
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.methods import Method
+from tests.tiny import tiny_shop
+
+
+class Fixed(Method):
+    """Scores from a table."""
+
+    name = "fixed"
+
+    def __init__(self, split, scores):
+        super().__init__(split, None, 0)
+        self.scores = scores
+
+    def score(self, users):
+        return self.scores[users]
+
+
+@pytest.fixture(scope="module")
+def split():
+    return mm.split(tiny_shop(n_users=60), "ratio", seed=0)
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    generator = torch.Generator().manual_seed(0)
+    return Fixed(split, torch.randn(split.n_users, split.n_items, generator=generator))
+
+
+def dense(split, part) -> torch.Tensor:
+    return torch.from_numpy(split.matrix(part).toarray() > 0)
+
+
+def test_evaluate_is_the_dense_metric_averaged(split, model):
+    report = mm.evaluate(model, split, ks=(1, 5, 20))
+    expected = mm.metrics.ranking_metrics(model.scores, dense(split, "test"), dense(split, "train"), (1, 5, 20))
+    for name, values in expected.items():
+        assert report.metrics[name] == pytest.approx(np.nanmean(values))
+    users = report.per_user["user"].to_numpy()
+    assert users.tolist() == split.users("test").tolist()
+    np.testing.assert_allclose(report.per_user["ndcg@5"], expected["ndcg@5"][users])
+
+
+def test_blocks_do_not_show(split, model, monkeypatch):
+    whole = mm.evaluate(model, split)
+    monkeypatch.setattr("mmrec_lite.evaluation.CHUNK_ELEMENTS", 7 * split.n_items)
+    np.testing.assert_array_equal(mm.evaluate(model, split).top, whole.top)
+
+
+def test_nothing_of_training_is_recommended(split, model):
+    report = mm.evaluate(model, split)
+    seen = split.matrix("train").toarray()
+    for user, top in zip(report.per_user["user"], report.top, strict=True):
+        assert not seen[user, top[top >= 0]].any()
+    also_valid = mm.evaluate(model, split, mask=("train", "valid"))
+    assert (also_valid.top >= 0).sum() < (report.top >= 0).sum()
+
+
+def test_a_perfect_and_a_hopeless_ranking(split):
+    test = dense(split, "test").float()
+    assert mm.evaluate(Fixed(split, test), split, ks=(20,)).metrics["ndcg@20"] == pytest.approx(1)
+    assert mm.evaluate(Fixed(split, -test), split, ks=(1,)).metrics["hit@1"] == 0
+
+
+def test_sampled_candidates_are_the_held_out_and_n_others(split, model):
+    report = mm.evaluate(model, split, candidates=6, ks=(30,), seed=3)
+    known = sum(split.matrix(part).toarray() for part in ("train", "valid"))
+    test = split.matrix("test").toarray()
+    for user, top in zip(report.per_user["user"], report.top, strict=True):
+        items = top[top >= 0]
+        assert test[user, items].sum() == test[user].sum() and not known[user, items].any()
+        assert len(items) == test[user].sum() + 6
+    np.testing.assert_array_equal(mm.evaluate(model, split, candidates=6, ks=(30,), seed=3).top, report.top)
+    assert (mm.evaluate(model, split, candidates=6, ks=(30,), seed=4).top != report.top).any()
+
+
+def test_with_all_candidates_sampling_leaves_out_validation_items_only(split, model):
+    sampled = mm.evaluate(model, split, candidates=10_000, ks=(5,))
+    full = mm.evaluate(model, split, mask=("train", "valid"), ks=(5,))
+    assert sampled.metrics == full.metrics
+
+
+def test_held_out_candidates_are_the_cold_items():
+    split = mm.split(tiny_shop(n_users=60), "cold-items", seed=0)
+    report = mm.evaluate(mm.create("random", split), split, candidates="held-out", ks=(3,))
+    top = report.top[report.top >= 0]
+    assert set(top.tolist()) <= set(split.held_out_items["test"].tolist())
+
+
+def by_hand() -> tuple[mm.MultimodalDataset, torch.Tensor]:
+    """Three users, five items; item 0 is popular, item 4 unseen in training."""
+    rows = [(0, 0, "train"), (1, 0, "train"), (2, 0, "train"), (0, 1, "train"), (1, 2, "train"), (2, 2, "train")]
+    rows += [(0, 2, "valid"), (1, 1, "valid"), (0, 4, "test"), (0, 3, "test"), (1, 4, "test"), (2, 1, "test")]
+    table = pd.DataFrame(rows, columns=["user", "item", "split"])
+    data = MultimodalDataset(
+        name="hand",
+        users=pd.DataFrame({"user_id": list("abc")}),
+        items=pd.DataFrame({"item_id": list("vwxyz")}),
+        interactions=table,
+    )
+    scores = torch.tensor([[0, 0, 1.0, 0, 2], [0, 2, 0, 1.0, 0.5], [0, 3, 0, 1, 2.0]])
+    return mm.split(data, "given"), scores
+
+
+def test_slices_by_hand():
+    """Top 2: user 0 [4, 2], user 1 [1, 3], user 2 [1, 4]. Item 4 (count 0) is found by user 0, not by user 1."""
+    split, scores = by_hand()
+    report = mm.evaluate(Fixed(split, scores), split, ks=(2,))
+    assert report.top.tolist() == [[4, 2], [1, 3], [1, 4]]
+    table = report.slices("popularity", edges=(0, 1), k=2).set_index("bin")
+    assert table.loc["0", ["users", "pairs"]].tolist() == [2, 3]
+    assert table.loc["0", "recall@2"] == pytest.approx((1 / 2 + 0) / 2)  # user 0 finds 4 of {4, 3}, user 1 nothing
+    assert table.loc["1+", "recall@2"] == 1.0
+    length = report.slices("length", edges=(0, 2, 3), k=2).set_index("bin")
+    assert length.loc["2", "recall@2"] == pytest.approx((0.5 + 0 + 1) / 3)
+
+
+def test_slices_add_up(split, model):
+    report = mm.evaluate(model, split)
+    table = report.slices("length", edges=(0,), k=20)
+    assert table[f"recall@{20}"].item() == pytest.approx(report.metrics["recall@20"])
+    assert report.slices("popularity", k=20)["pairs"].sum() == len(split.test)
+
+
+def test_compare_is_scipys_paired_tests(split, model):
+    a = mm.evaluate(model, split)
+    b = mm.evaluate(Fixed(split, -model.scores), split)
+    got = mm.compare(a, b, "recall@5")
+    x, y = a.per_user["recall@5"], b.per_user["recall@5"]
+    theirs = stats.ttest_rel(x, y)
+    assert got["difference"] == pytest.approx((x - y).mean()) and got["n"] == len(x)
+    assert got["p_t"] == pytest.approx(theirs.pvalue)
+    assert got["p_wilcoxon"] == pytest.approx(stats.wilcoxon(x, y).pvalue)
+    assert got["low"] < got["difference"] < got["high"]
+    seeds = mm.compare([0.30, 0.32, 0.31], [0.20, 0.23, 0.21])
+    assert seeds["p_t"] == pytest.approx(stats.ttest_rel([0.30, 0.32, 0.31], [0.20, 0.23, 0.21]).pvalue)
+    assert mm.compare(a, a)["p_t"] == 1.0 and mm.compare(a, a)["p_wilcoxon"] == 1.0
+
+
+def test_recommend_shows_titles_and_hits(split, model):
+    table = mm.recommend(model, split, user=3, k=5)
+    assert list(table["title"]) == [f"thing {i}" for i in table["item"]]
+    assert table["score"].is_monotonic_decreasing
+    held = {*split.dataset.interactions.loc[np.r_[split.valid, split.test]].query("user == 3")["item"]}
+    assert table["relevant"].tolist() == [i in held for i in table["item"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"part": "exam"}, "part = 'exam' is unknown"),
+        ({"part": "train"}, "among the masked"),
+        ({"candidates": "some"}, "choose 'all', 'held-out' or a number"),
+        ({"candidates": 0}, "candidates = 0"),
+        ({"candidates": "held-out"}, "holds no items out"),
+        ({"ks": (0,)}, "each a whole number >= 1"),
+    ],
+)
+def test_wrong_protocols_are_refused(split, model, options, message):
+    with pytest.raises(ValueError, match=message):
+        mm.evaluate(model, split, **options)
+
+
+def test_a_model_of_other_data_is_refused(model):
+    other = mm.split(tiny_shop(n_users=20), "ratio")
+    with pytest.raises(ValueError, match="the model knows 60 users and 30 items"):
+        mm.evaluate(model, other)
+
+
+def test_slices_and_compare_refuse_nonsense(split, model):
+    report = mm.evaluate(model, split, ks=(5,))
+    with pytest.raises(ValueError, match="k = 20 is beyond the ranking's 5"):
+        report.slices()
+    with pytest.raises(ValueError, match="choose 'popularity' or 'length'"):
+        report.slices("taste", k=5)
+    with pytest.raises(ValueError, match="different users"):
+        mm.compare(report, mm.evaluate(model, split, part="valid", ks=(5,)).__class__(
+            report.metrics, report.per_user.head(3), report.top, split), "recall@5")  # fmt: skip
+    with pytest.raises(ValueError, match="two equally long series of at least 2"):
+        mm.compare([0.1], [0.2])

@@ -1,0 +1,100 @@
+"""Runs, sweeps and ablations: one row each, found again on disk, failures kept."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+import mmrec_lite as mm
+from mmrec_lite import experiments
+from tests.tiny import tiny_shop
+
+FAST = {"dim": 8, "k": 4, "epochs": 2, "batch_size": 64}
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return tiny_shop()
+
+
+def test_a_run_is_load_split_create_fit_evaluate(shop):
+    result = mm.run("micro", shop, seed=3, split_seed=1, **FAST)
+    split = mm.split(shop, "ratio", seed=1)
+    model = mm.create("micro", split, seed=3, **FAST)
+    mm.fit(model, split, progress=False)
+    assert result.metrics == mm.evaluate(model, split).metrics
+    row = result.row
+    assert (row["method"], row["data"], row["seed"], row["split_seed"], row["set k"]) == ("micro", "tiny", 3, 1, 4)
+    assert row["data hash"] == shop.hash and row["epochs trained"] == 2 and row["parameters"] > 0
+    assert row["peak memory MiB"] > 0 and row["seconds fit"] > 0 and row["version torch"]
+    assert json.loads(json.dumps(row)) == row  # flat and plain
+
+
+def test_a_saved_run_is_read_and_not_repeated(shop, tmp_path, monkeypatch):
+    first = mm.run("mf", shop, save=tmp_path, dim=4, epochs=2)
+    monkeypatch.setattr(experiments, "fit", lambda *a, **k: pytest.fail("trained again"))
+    again = mm.run("mf", shop, save=tmp_path, dim=4, epochs=2)
+    assert again.row == first.row
+    pd.testing.assert_frame_equal(again.per_user, first.per_user)
+    pd.testing.assert_frame_equal(again.history, first.history)
+    pd.testing.assert_frame_equal(again.slices, first.slices)
+    assert [p.name for p in tmp_path.iterdir()] == [first.row["id"]]  # nothing half-written beside it
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        mm.run("mf", shop, save=tmp_path, dim=5, epochs=2)
+
+
+def test_collect_makes_one_table(shop, tmp_path):
+    for method in ("popularity", "random"):
+        mm.run(method, shop, save=tmp_path)
+    table = experiments.collect(tmp_path)
+    assert table["method"].tolist() == ["popularity", "random"] and table["recall@20"].notna().all()
+    with pytest.raises(ValueError, match="holds no results"):
+        experiments.collect(tmp_path / "nothing")
+
+
+def test_a_damaged_result_is_refused(shop, tmp_path):
+    folder = mm.run("popularity", shop).save(tmp_path)
+    (folder / "row.json").write_text('{"format": 1')
+    with pytest.raises(ValueError, match="holds no result of a run"):
+        mm.Result.load(folder)
+    (folder / "row.json").write_text('{"format": 7}')
+    with pytest.raises(ValueError, match="result format 7"):
+        mm.Result.load(folder)
+
+
+def test_a_sweep_covers_the_grid_and_keeps_what_failed(shop, tmp_path):
+    table = mm.sweep(
+        ["micro"], shop, grid={"k": [2, 99], "lam": [0.0, 1.0]}, seeds=(0, 1), save=tmp_path, progress=False,
+        dim=4, epochs=1,
+    )  # fmt: skip
+    assert len(table) == 8
+    good = table[table["k"] == 2]
+    assert good["recall@20"].notna().all() and len(experiments.collect(tmp_path)) == 4
+    assert table[table["k"] == 99]["error"].str.contains("k = 99, but it must be").all()
+
+
+def test_a_sweep_goes_on_where_it_stopped(shop, tmp_path, monkeypatch):
+    options = {"grid": {"dim": [2, 3]}, "save": tmp_path, "progress": False, "epochs": 1}
+    first = mm.sweep("mf", shop, **options, seeds=(0,))
+    trained = []
+    monkeypatch.setattr(experiments, "fit", lambda *a, fit=experiments.fit, **k: trained.append(1) or fit(*a, **k))
+    both = mm.sweep("mf", shop, **options, seeds=(0, 1))
+    assert len(trained) == 2 and len(both) == 4
+    pd.testing.assert_series_equal(first["recall@20"], both[both["seed"] == 0]["recall@20"].reset_index(drop=True))
+
+
+def test_an_ablation_has_every_variant_and_every_modality_alone(shop):
+    table = mm.ablate("micro", shop, progress=False, **FAST)
+    assert table["label"].tolist() == [
+        "micro", "w/o contrast", "micro/feats", "cf+feats", "cf", "image only", "text only",
+    ]  # fmt: skip
+    assert table["recall@20"].notna().all()
+    summary = experiments.mean_and_sd(table)
+    assert summary.loc["cf", "recall@20 mean"] == table.set_index("label").loc["cf", "recall@20"]
+
+
+def test_an_unknown_method_stops_the_sweep_at_once(shop):
+    with pytest.raises(ValueError, match="there is no method 'mikro'"):
+        mm.sweep(["mf", "mikro"], shop, progress=False)

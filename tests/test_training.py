@@ -1,0 +1,175 @@
+"""The loop: resuming, early stopping, the best state, divergence, refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import mmrec_lite as mm
+from mmrec_lite.training import CheckpointError, TrainingDiverged
+from tests.tiny import tiny_shop
+
+
+@pytest.fixture(scope="module")
+def split():
+    return mm.split(tiny_shop(), "ratio", seed=0)
+
+
+def make(split, name="micro", **hyper):
+    settings = {"dim": 8, "batch_size": 64, "lr": 0.02, "epochs": 6, "patience": 50}
+    return mm.create(name, split, **settings | ({"k": 4, "negatives": 12} if name == "micro" else {}) | hyper)
+
+
+def same_weights(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["micro", "ngcf"])  # ngcf draws dropout masks, micro its sampled negatives
+@pytest.mark.parametrize("broken_after", [1, 4])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(split, tmp_path, name, broken_after):
+    whole = make(split, name)
+    history = mm.fit(whole, split, progress=False)
+    mm.fit(make(split, name), split, epochs=broken_after, checkpoint=tmp_path, progress=False)
+    resumed = make(split, name)
+    again = mm.fit(resumed, split, checkpoint=tmp_path, progress=False)
+    assert same_weights(whole, resumed)
+    drop = ["seconds"]
+    assert again.frame.drop(columns=drop).equals(history.frame.drop(columns=drop))
+    assert again.best == history.best and len(again.rows) == 6
+
+
+def test_ctrl_c_keeps_the_best_state_the_history_and_the_checkpoint(split, tmp_path):
+    def interrupt(row):
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    model = make(split)
+    with pytest.raises(KeyboardInterrupt):
+        mm.fit(model, split, checkpoint=tmp_path, progress=False, callback=interrupt)
+    assert len(model.history.rows) == 3 and model.history.stopped == {"joint": "interrupted"}
+    assert mm.evaluate(model, split, part="valid", ks=(20,)).metrics["recall@20"] == pytest.approx(
+        model.history.best["joint"]["metric"]
+    )
+    resumed, whole = make(split), make(split)
+    mm.fit(resumed, split, checkpoint=tmp_path, progress=False)
+    mm.fit(whole, split, progress=False)
+    assert same_weights(resumed, whole)
+
+
+def test_the_same_seed_gives_bit_identical_metrics_and_another_does_not(split):
+    def metrics(seed):
+        model = mm.create("micro", split, seed=seed, dim=8, k=4, batch_size=64, lr=0.02, epochs=3)
+        mm.fit(model, split, progress=False)
+        return mm.evaluate(model, split).metrics, model.state_dict()["backbone.user"]
+
+    (first, a), (second, b), (_, c) = metrics(0), metrics(0), metrics(1)
+    assert first == second and torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_the_surrounding_random_state_is_left_alone(split):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    mm.fit(make(split, "ngcf"), split, epochs=1, progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_early_stopping_restores_the_best_state(split):
+    model = make(split, "mf", epochs=200, patience=3, lr=0.05, monitor="ndcg@3")
+    history = mm.fit(model, split, progress=False)
+    valid = history.frame["valid ndcg@3"]
+    assert history.stopped == {"bpr": "early stop"}
+    best = history.best["bpr"]
+    assert best["epoch"] == valid.idxmax() + 1 and best["metric"] == valid.max()
+    assert len(valid) == best["epoch"] + 3  # three epochs without a better one, then the end
+    again = mm.evaluate(model, split, part="valid", ks=(3,)).metrics["ndcg@3"]
+    assert again == pytest.approx(best["metric"])
+
+
+def test_training_learns_what_was_planted(split):
+    """Two tastes: after a few epochs MICRO finds much more than popularity does."""
+    model = make(split, epochs=30)
+    mm.fit(model, split, progress=False)
+    ours = mm.evaluate(model, split, ks=(5,)).metrics["ndcg@5"]
+    floor = mm.evaluate(mm.create("popularity", split), split, ks=(5,)).metrics["ndcg@5"]
+    assert ours > 1.3 * floor
+
+
+def test_a_callback_ends_the_training(split):
+    rows = []
+    history = mm.fit(make(split), split, progress=False, callback=lambda row: rows.append(row) or len(rows) < 2)
+    assert len(history.rows) == 2 and history.stopped == {"joint": "callback"}
+
+
+def test_the_history_names_every_term_and_their_sum(split):
+    frame = mm.fit(make(split), split, progress=False).frame
+    assert list(frame.columns) == [
+        "stage", "epoch", "bpr", "contrast", "l2", "loss", "valid recall@20", "lr", "seconds",
+    ]  # fmt: skip
+    assert frame["loss"].to_numpy() == pytest.approx(frame[["bpr", "contrast", "l2"]].sum(axis=1).to_numpy())
+    assert frame["lr"].tolist() == pytest.approx([0.02 * 0.96 ** (e / 50) for e in range(6)])
+
+
+def test_divergence_names_term_epoch_and_batch(split):
+    model = make(split)
+    with torch.no_grad():
+        model.backbone.user[3] = float("nan")
+    with pytest.raises(TrainingDiverged, match=r"micro, stage 'joint': bpr, l2 is not finite in epoch 1, batch 1"):
+        mm.fit(model, split, progress=False)
+
+
+def test_divergence_later_leaves_the_best_state(split):
+    def poison(row):
+        if row["epoch"] == 2:
+            with torch.no_grad():
+                model.backbone.user.fill_(float("inf"))
+
+    model = make(split, "mf")
+    with pytest.raises(TrainingDiverged, match="epoch 3"):
+        mm.fit(model, split, progress=False, callback=poison)
+    assert torch.isfinite(model.backbone.user).all()
+
+
+def test_methods_without_stages_need_no_training(split):
+    history = mm.fit(mm.create("popularity", split), split)
+    assert history.rows == [] and "nothing trained" in repr(history)
+
+
+def test_another_split_is_refused(split):
+    with pytest.raises(ValueError, match="fit: the model was made for another split than tiny-ratio-s1"):
+        mm.fit(make(split), mm.split(split.dataset, "ratio", seed=1))
+
+
+def test_foreign_and_damaged_checkpoints_are_refused(split, tmp_path):
+    mm.fit(make(split), split, epochs=1, checkpoint=tmp_path, progress=False)
+    file = tmp_path / "checkpoint.safetensors"
+    assert [f.name for f in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    whole = file.read_bytes()
+    with pytest.raises(CheckpointError, match=r"another config \(\{'k': 4\}, here \{'k': 5\}\)"):
+        mm.fit(make(split, k=5), split, checkpoint=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match="another method"):
+        mm.fit(make(split, "mf"), split, checkpoint=tmp_path, progress=False)
+    other = mm.split(split.dataset, "ratio", seed=1)
+    with pytest.raises(CheckpointError, match="another split"):
+        mm.fit(make(other), other, checkpoint=tmp_path, progress=False)
+    for damaged in (whole[: len(whole) // 2], b"", whole[:4]):
+        file.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
+            mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
+    save_file({"x": torch.zeros(1)}, file)
+    with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
+        mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
+
+
+def test_a_checkpoint_of_another_version_is_refused(split, tmp_path):
+    mm.fit(make(split), split, epochs=1, checkpoint=tmp_path, progress=False)
+    file = tmp_path / "checkpoint.safetensors"
+    with safe_open(file, framework="pt") as opened:
+        header = json.loads(opened.metadata()["mmrec_lite"])
+    save_file(load_file(file), file, metadata={"mmrec_lite": json.dumps(header | {"version": 99})})
+    with pytest.raises(CheckpointError, match="checkpoint version 99, this program reads 1"):
+        mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
