@@ -1,0 +1,34 @@
+"""Figures in one style; every function returns a matplotlib ``Figure``, `show` puts it into a notebook.
+
+>>> from mmrec_lite import plots
+>>> figure = plots.matrix([[1.0, 0.2], [0.2, 1.0]], rows=["mug", "hat"], columns=["mug", "hat"])
+>>> plots.show(figure, alt="The cosine of mug and hat is 0.2.")
+<IPython.core.display.HTML object>
+"""
+
+from mmrec_lite.plots.charts import draw_matrix, matrix, method_points, popularity_curve, training_curves
+from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel, shelf
+from mmrec_lite.plots.live import LiveCurves
+from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
+
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "LiveCurves",
+    "NeighbourRow",
+    "draw_matrix",
+    "img",
+    "item_pictures",
+    "item_title",
+    "matrix",
+    "method_points",
+    "neighbour_panel",
+    "new_figure",
+    "png",
+    "popularity_curve",
+    "save_figure",
+    "shelf",
+    "show",
+    "style_axes",
+    "training_curves",
+]

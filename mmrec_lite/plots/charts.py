@@ -1,0 +1,167 @@
+"""Curves, points with intervals and matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mmrec_lite.plots.style import COLOURS, FONT, GREY, INK, MARKERS, new_figure, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_matrix", "matrix", "method_points", "popularity_curve", "training_curves"]
+
+NOT_A_TERM = ("stage", "epoch", "step", "lr", "seconds", "loss")
+
+
+def training_curves(history: Any, size: tuple[float, float] | None = None) -> Figure:
+    """Draw each named loss term, and the validation metric, over the epochs; one panel each, on its own scale.
+
+    `history` is a ``History``, its frame, or a mapping label -> either: then each run is a line in every panel. A
+    star marks the best epoch. Stages stand one after the other, a dashed line between them.
+    """
+    runs = dict(history) if isinstance(history, Mapping) else {"": history}
+    frames = {label: _frame(run) for label, run in runs.items()}
+    names = list(dict.fromkeys(c for frame in frames.values() for c in frame if c not in NOT_A_TERM))
+    names.sort(key=lambda name: name.startswith("valid "))
+    figure, axes = new_figure(1, len(names), size or (min(3.1 * len(names), 11), 2.7))
+    for name, ax in zip(names, axes[0], strict=True):
+        style_axes(ax, f"{name.removeprefix('valid ')}, validation" if name.startswith("valid ") else name, "epoch")
+        for place, (label, frame) in enumerate(frames.items()):
+            if name in frame:
+                _curve(ax, frame[["step", name]].dropna(), place, label)
+        for step in _stage_ends(next(iter(frames.values()))):
+            ax.axvline(step, color=GREY, linestyle="--", linewidth=1)
+    if len(frames) > 1:
+        axes[0, -1].legend(frameon=False, fontsize=FONT - 2)
+    return figure
+
+
+def _frame(run: Any) -> pd.DataFrame:
+    frame = run if isinstance(run, pd.DataFrame) else run.frame
+    if frame.empty:
+        raise ValueError("training_curves: the history has no epoch; train first (epochs >= 1).")
+    return frame.assign(step=np.arange(1, len(frame) + 1))
+
+
+def _curve(ax: Axes, curve: pd.DataFrame, place: int, label: str) -> None:
+    name, colour, marker = curve.columns[1], COLOURS[place % 7], MARKERS[place % 7]
+    every = max(1, len(curve) // 6)
+    ax.plot(curve["step"], curve[name], color=colour, marker=marker, markevery=every, markersize=4.5, label=label)
+    if name.startswith("valid ") and len(curve):
+        best = curve.loc[curve[name].idxmax()]
+        ax.plot(best["step"], best[name], "*", color=colour, markersize=15, markeredgecolor="white")
+
+
+def _stage_ends(frame: pd.DataFrame) -> list[float]:
+    starts = frame["step"][frame["stage"].ne(frame["stage"].shift())]
+    return [step - 0.5 for step in starts[1:]]
+
+
+def method_points(
+    rows: pd.DataFrame,
+    value: str = "recall@20",
+    by: str = "label",
+    references: Mapping[str, float] | None = None,
+    size: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw one line a method: every run as a pale point, their mean as a marker, ± one standard deviation as a bar.
+
+    `rows` holds one row a run (as ``mm.sweep`` returns); `by` names the method's column. Where there are columns
+    `low` and `high`, they are the interval instead. `references` are vertical lines with a name (a ceiling, a floor).
+    """
+    groups = rows.groupby(by, sort=False)
+    names = list(groups.groups)
+    figure, axes = new_figure(1, 1, size or (9, 1.0 + 0.42 * len(names)))
+    ax = style_axes(axes[0, 0], x=value, grid="x")
+    for place, (_, group) in enumerate(groups):
+        values = group[value].to_numpy(dtype=float)
+        mean, colour = values.mean(), COLOURS[place % 7]
+        if {"low", "high"} <= set(rows):
+            reach = [[mean - group["low"].mean()], [group["high"].mean() - mean]]
+        else:
+            reach = values.std(ddof=1) if len(values) > 1 else None
+        if len(values) > 1:
+            ax.plot(values, np.full(len(values), place), "|", color=colour, alpha=0.6, markersize=11)
+        ax.errorbar(mean, place, xerr=reach, fmt=MARKERS[place % 7], color=colour, markersize=8, capsize=4)
+        ax.annotate(f"{mean:.3f}", (mean, place), (0, 8), textcoords="offset points", ha="center", fontsize=FONT - 2)
+    for name, at in (references or {}).items():
+        ax.axvline(at, color=GREY, linestyle=":", linewidth=1.5)
+        ax.annotate(name, (at, -0.75), ha="center", va="bottom", fontsize=FONT - 2, color=GREY)
+    ax.set_yticks(range(len(names)), [str(name) for name in names], fontsize=FONT)
+    ax.set_ylim(len(names) - 0.5, -0.8)
+    return figure
+
+
+def popularity_curve(
+    counts: Mapping[str, Sequence[float]], x: str = "rank of the item", y: str = "interactions"
+) -> Figure:
+    """Draw how counts fall from the most to the least popular, on logarithmic axes; one line a name."""
+    figure, axes = new_figure(1, 1, (6, 3.4))
+    ax = style_axes(axes[0, 0], x=x, y=y, grid="both")
+    for place, (name, values) in enumerate(counts.items()):
+        falling = np.sort(np.asarray(values, dtype=float))[::-1]
+        falling = falling[falling > 0]
+        marks = np.unique(np.geomspace(1, len(falling), 9).astype(int)) - 1
+        look = {"color": COLOURS[place % 7], "marker": MARKERS[place % 7], "markevery": list(marks)}
+        ax.loglog(np.arange(1, len(falling) + 1), falling, label=name, **look)
+    ax.legend(frameon=False, fontsize=FONT - 1.5)
+    return figure
+
+
+def matrix(
+    values: Any,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    title: str = "",
+    **options: Any,
+) -> Figure:
+    """Draw a matrix as a heat map with its numbers; `options` go to ``draw_matrix``."""
+    values = np.asarray(values, dtype=float)
+    height = 0.9 + min(0.42 * values.shape[0], 5)
+    figure, axes = new_figure(1, 1, (min(1.6 + 0.62 * values.shape[1], 9), height))
+    draw_matrix(axes[0, 0], values, rows, columns, title=title, **options)
+    return figure
+
+
+def draw_matrix(
+    ax: Axes,
+    values: Any,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    title: str = "",
+    limit: float | None = None,
+    form: str = "{:.2f}",
+    numbers: bool | None = None,
+    font: float = FONT - 2,
+    aspect: str = "auto",
+) -> Axes:
+    """Fill axes with a heat map: blue below zero, white at zero, red above; NaN stays blank.
+
+    `limit` is the value of the fullest colour (default: the largest there is), `form` formats the numbers, which are
+    written where at most 12 x 26 cells leave room for them.
+    """
+    values = np.asarray(values, dtype=float)
+    finite = np.abs(values[np.isfinite(values)])
+    limit = limit or (float(finite.max()) if finite.size and finite.max() > 0 else 1.0)
+    ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect=aspect)
+    style_axes(ax, title, grid=None)
+    ax.spines[:].set_visible(False)
+    if numbers if numbers is not None else values.shape[0] <= 12 and values.shape[1] <= 26:
+        for (r, c), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                colour = "white" if abs(value) > 0.62 * limit else INK
+                ax.text(c, r, form.format(value), ha="center", va="center", fontsize=font, color=colour)
+    for axis, names, n in ((ax.yaxis, rows, values.shape[0]), (ax.xaxis, columns, values.shape[1])):
+        if names is not None:
+            axis.set_ticks(range(n), [str(name) for name in names], fontsize=font)
+        else:
+            axis.set_ticks([])
+    ax.tick_params(length=0)
+    return ax

@@ -1,0 +1,61 @@
+"""Training curves that grow while a method trains."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pandas as pd
+
+from mmrec_lite.plots.charts import training_curves
+from mmrec_lite.plots.style import img, png
+
+__all__ = ["LiveCurves"]
+
+
+class LiveCurves:
+    """A callback for ``mm.fit`` that draws named terms and validation metric below the cell while it trains.
+
+        with plots.LiveCurves() as live:
+            mm.fit(model, split, callback=live, progress=False)
+
+    It draws at most once in `every` seconds and once at the end, so that drawing never slows the training much. The
+    alternative text says where the training stands.
+    """
+
+    def __init__(self, every: float = 1.0):
+        self.every = every
+        self.rows: list[dict[str, Any]] = []
+        self._drawn = 0.0
+        self._handle = None
+
+    def __enter__(self) -> LiveCurves:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.rows:
+            self.draw()
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        """Take an epoch's row of the history."""
+        self.rows.append(row)
+        if time.monotonic() - self._drawn >= self.every:
+            self.draw()
+
+    def alt(self) -> str:
+        """Say in words where the curves begin and end."""
+        first, last = self.rows[0], self.rows[-1]
+        names = [n for n in last if n not in ("stage", "epoch", "lr", "seconds", "loss") and n in first]
+        moves = ", ".join(f"{name} from {first[name]:.4f} to {last[name]:.4f}" for name in names)
+        return f"Training curves over {len(self.rows)} epochs: {moves}."
+
+    def draw(self) -> None:
+        """Show the curves of the epochs so far, in the place of the former picture."""
+        from IPython.display import HTML, display
+
+        picture = HTML(img(png(training_curves(pd.DataFrame(self.rows))), self.alt()))
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+        self._drawn = time.monotonic()

@@ -1,0 +1,157 @@
+"""One look for every figure, and the ways out of Python: as an <img> with alternative text, or as files.
+
+Everything here draws through matplotlib's object API. pyplot keeps global state, and a widget's callback may run
+beside a cell.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "COLOURS",
+    "GREY",
+    "HATCHES",
+    "INK",
+    "MARKERS",
+    "img",
+    "new_figure",
+    "png",
+    "save_figure",
+    "show",
+    "style_axes",
+]
+
+# Okabe and Ito's colours: told apart by everybody, in print, too. Yellow is left out, it is too pale for a line.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # colour never stands alone
+HATCHES = ("", "////", "....", "xxxx")
+INK, GREY, PALE = "#222222", "#6b6b6b", "#d9d9d9"
+FONT = 11  # points; a figure 9 inches wide fills a projector, so that this reads from the last row
+DPI = 110
+
+
+def new_figure(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] = (9, 3.2), layout: str = "constrained", **grid: object
+) -> tuple[Figure, np.ndarray]:
+    """Return an empty figure and its axes, always as an array (rows, columns).
+
+    `size` is in inches, `grid` goes to ``Figure.subplots`` (width_ratios, sharey ...).
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=DPI, layout=layout, facecolor="white")
+    axes = figure.subplots(rows, columns, squeeze=False, **grid)
+    for ax in axes.flat:
+        style_axes(ax)
+    return figure, axes
+
+
+def style_axes(ax: Axes, title: str = "", x: str = "", y: str = "", grid: str | None = "y") -> Axes:
+    """Give axes the common look and their words; `grid` is "x", "y", "both" or None."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(colors=INK, labelsize=FONT - 1.5, length=3)
+    ax.grid(False)
+    if grid:
+        ax.grid(axis=grid, color=PALE, linewidth=0.7)
+    ax.set_axisbelow(True)
+    if title:
+        ax.set_title(title, fontsize=FONT, loc="left", color=INK, fontweight="bold")
+    if x:
+        ax.set_xlabel(x, fontsize=FONT, color=INK)
+    if y:
+        ax.set_ylabel(y, fontsize=FONT, color=INK)
+    return ax
+
+
+def png(figure: Figure, dpi: int = DPI, fast: bool = False) -> bytes:
+    """Render a figure as a PNG of at most 256 colours; `fast` leaves out what makes the file small.
+
+    A committed lesson holds a dozen of them. A moving slider wants speed instead.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    drawn_at = figure.dpi
+    try:
+        figure.set_dpi(dpi)
+        canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    finally:
+        figure.set_dpi(drawn_at)
+    out = io.BytesIO()
+    if fast:
+        picture.save(out, "PNG", compress_level=1)
+    else:
+        picture.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def img(data: bytes, alt: str) -> str:
+    """Return an <img> element that holds the PNG itself and says what it shows."""
+    if not alt.strip():
+        raise ValueError("a figure needs an alternative text: say in one sentence what one sees in it")
+    source = base64.b64encode(data).decode()
+    words = html.escape(" ".join(alt.split()))
+    return f'<img alt="{words}" style="max-width:100%" src="data:image/png;base64,{source}">'
+
+
+def show(figure: Figure, alt: str, dpi: int = DPI) -> HTML:
+    """Return a figure for the end of a notebook cell, as an <img> with the alternative text `alt`."""
+    from IPython.display import HTML
+
+    return HTML(img(png(figure, dpi), alt))
+
+
+def save_figure(figure: Figure, name: str, alt: str, dpi: int = 160) -> Path | None:
+    """Write `name`.svg, .png and .txt (the alternative text) to the folder $MMREC_FIGURES; return it.
+
+    `make figures` sets the variable. Without it nothing is written and None returned: a lesson that is run, or
+    tested, must not draw over the committed figures.
+    """
+    named = os.environ.get("MMREC_FIGURES")
+    if not named:
+        return None
+    if not alt.strip():
+        raise ValueError("save_figure: a figure needs an alternative text: say in one sentence what one sees in it")
+    folder = Path(named)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / f"{name}.svg", lambda path: path.write_bytes(_svg(figure)))
+    _replace(folder / f"{name}.png", lambda path: path.write_bytes(png(figure, dpi)))
+    _replace(folder / f"{name}.txt", lambda path: path.write_text(" ".join(alt.split()) + "\n", encoding="utf-8"))
+    return folder
+
+
+def _svg(figure: Figure) -> bytes:
+    """A figure as SVG, the same bytes each time; letters stay letters, so that a browser finds and scales them."""
+    from matplotlib import rc_context
+
+    out = io.BytesIO()
+    with rc_context({"svg.hashsalt": "mmrec_lite", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, dpi=DPI)
+    return out.getvalue()
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside, then rename: a reader never sees half a file."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        write(beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
