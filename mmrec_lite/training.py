@@ -7,7 +7,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ def fit(
     split: Split,
     *,
     epochs: int | None = None,
+    stages: Sequence[str] | None = None,
     device: str = "auto",
     precision: str = "32-true",
     checkpoint: str | Path | None = None,
@@ -89,11 +90,12 @@ def fit(
 ) -> History:
     """Train a method's stages, keep the best state by validation, and return the history.
 
-    `epochs` caps every stage. `checkpoint` names a folder: the state is written there after every epoch, and a second
-    call with the same model and split goes on where the first one ended, to the same final weights as without the
-    break (all randomness of an epoch comes from seed, stage and epoch). `callback(row)` sees each epoch's row and
-    ends the training by returning False. Ctrl-C restores the best state so far and leaves the history in
-    `model.history`. `device` and `precision` are Lightning Fabric's ("auto", "cpu", "cuda"; "bf16-mixed" ...).
+    `epochs` caps every stage, `stages` names those to train (default: all). `checkpoint` names a folder: the state is
+    written there after every epoch, and a second call with the same model and split goes on where the first one
+    ended, to the same final weights as without the break (all randomness of an epoch comes from seed, stage and
+    epoch). `callback(row)` sees each epoch's row and ends the training by returning False. Ctrl-C restores the best
+    state so far and leaves the history in `model.history`. `device` and `precision` are Lightning Fabric's ("auto",
+    "cpu", "cuda"; "bf16-mixed" ...).
 
     Raises ``TrainingDiverged`` when a loss term is not finite (the best state is restored first), ``CheckpointError``
     for a checkpoint that is damaged or not of this model and split, ``ValueError`` for another split than the model's.
@@ -103,19 +105,20 @@ def fit(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(GPU|TPU|HPU) available.*")
         fabric = Fabric(accelerator=device, devices=1, precision=precision)
-    stages = model.stages()
+    chosen = _choose(model, stages)
     state = _Progress()
     model.history = state.history
     file = Path(checkpoint) / "checkpoint.safetensors" if checkpoint is not None else None
-    saved = _read_checkpoint(file, model, len(stages)) if file is not None and file.exists() else None
+    saved = _read_checkpoint(file, model) if file is not None and file.exists() else None
     if saved:
         state = _restore_progress(saved)
         model.history = state.history
         model.load_state_dict(_named(saved, "model"))
-    for index in range(state.stage, len(stages)):
+    for index, stage in chosen.items():
+        if index < state.stage:
+            continue
         if state.stage != index:
             state = _Progress(stage=index, history=state.history)
-        stage = stages[index]
         limit = stage.epochs if epochs is None else min(epochs, stage.epochs)
         trainer = _Trainer(fabric, model, split, stage, state, file, limit)
         if saved:
@@ -126,6 +129,16 @@ def fit(
             break
     model.eval()
     return state.history
+
+
+def _choose(model: Method, names: Sequence[str] | None) -> dict[int, Stage]:
+    """Return the stages to train by their place in the method's order."""
+    stages = dict(enumerate(model.stages()))
+    known = [stage.name for stage in stages.values()]
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise ValueError(f"fit: {model.name} has no stage {unknown[0]!r}; it has: {', '.join(known) or 'none'}.")
+    return {index: stage for index, stage in stages.items() if names is None or stage.name in names}
 
 
 class _Trainer:
@@ -211,8 +224,8 @@ class _Trainer:
         bad = ", ".join(name for name, value in terms.items() if value - value != 0)
         return (
             f"{self.model.name}, stage {self.stage.name!r}: {bad} is not finite in epoch {self.state.epoch + 1}, batch "
-            f"{batch + 1} (terms: {terms}). The best state so far is restored; lower the learning rate ({self.rates[0]}) "
-            f"or look at the features' scale."
+            f"{batch + 1} (terms: {terms}). The best state so far is restored; lower the learning rate "
+            f"({self.rates[0]}) or look at the features' scale."
         )
 
     def validate(self) -> float:
@@ -302,7 +315,7 @@ def _restore_progress(saved: dict[str, Any]) -> _Progress:
     return _Progress(p["stage"], p["epoch"], p["waited"], p["best_metric"], history)
 
 
-def _read_checkpoint(file: Path, model: Method, n_stages: int) -> dict[str, Any]:
+def _read_checkpoint(file: Path, model: Method) -> dict[str, Any]:
     """Read a checkpoint whole, or say why it cannot be used."""
     try:
         with safe_open(file, framework="pt") as opened:

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mmrec_lite as mm
+from mmrec_lite.methods.backbones import LightGCN
 from mmrec_lite.training import CheckpointError, TrainingDiverged
 from tests.tiny import tiny_shop
 
@@ -173,3 +174,36 @@ def test_a_checkpoint_of_another_version_is_refused(split, tmp_path):
     save_file(load_file(file), file, metadata={"mmrec_lite": json.dumps(header | {"version": 99})})
     with pytest.raises(CheckpointError, match="checkpoint version 99, this program reads 1"):
         mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
+
+
+def test_only_the_named_stages_are_trained(split):
+    model = make(split, "mf")
+    before = model.backbone.user.detach().clone()
+    history = mm.fit(model, split, stages=(), progress=False)
+    assert history.rows == [] and torch.equal(model.backbone.user, before)
+    assert len(mm.fit(model, split, stages=("bpr",), epochs=1, progress=False).rows) == 1
+    with pytest.raises(ValueError, match="mf has no stage 'pretrain'; it has: bpr"):
+        mm.fit(model, split, stages=("pretrain",), progress=False)
+
+
+class WithPretraining(LightGCN):
+    name = "with_pretraining"
+    pretrained = ("backbone.item",)
+
+
+def test_a_pretrained_part_is_saved_and_loaded_on_its_own(split, tmp_path):
+    config = LightGCN.Config(dim=4)
+    one, other = (WithPretraining(split, config, seed) for seed in (0, 1))
+    file = one.save_pretrained(tmp_path / "part" / "item.safetensors")
+    user = other.backbone.user.detach().clone()
+    other.load_pretrained(file)
+    assert torch.equal(one.backbone.item, other.backbone.item) and torch.equal(other.backbone.user, user)
+    with pytest.raises(ValueError, match=r"backbone.item is \(30, 4\), here \(30, 5\)"):
+        WithPretraining(split, LightGCN.Config(dim=5), 0).load_pretrained(file)
+    with pytest.raises(ValueError, match="has no pre-trained part"):
+        make(split, "mf").save_pretrained(tmp_path / "x")
+    with pytest.raises(ValueError, match=r"another method or variant \(with_pretraining, here mf\)"):
+        make(split, "mf").load_pretrained(file)
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(ValueError, match="is not a whole pre-trained part"):
+        other.load_pretrained(file)

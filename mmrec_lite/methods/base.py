@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmrec_lite.data.splits import Split
@@ -104,6 +109,7 @@ class Method(nn.Module):
     source: ClassVar[str] = ""
     Config: ClassVar[type[Hyperparameters]] = Hyperparameters
     profiles: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "lecture": {}}
+    pretrained: ClassVar[tuple[str, ...]] = ()  # prefixes of the state's names that pre-training makes
 
     def __init__(self, split: Split, config: Hyperparameters, seed: int):
         super().__init__()
@@ -132,6 +138,42 @@ class Method(nn.Module):
     def embeddings(self) -> dict[str, Tensor]:
         """Return the named item representations, (I, d) each."""
         return {}
+
+    def save_pretrained(self, file: str | Path) -> Path:
+        """Write what pre-training made (`pretrained`) to one safetensors file, beside first, then renamed."""
+        if not self.pretrained:
+            raise ValueError(f"{self.name} has no pre-trained part to save.")
+        part = {n: t.detach().cpu().contiguous() for n, t in self.state_dict().items() if n.startswith(self.pretrained)}
+        file = Path(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        try:
+            save_file(part, beside, metadata={"mmrec_lite": json.dumps({"pretrained": self.name})})
+            os.replace(beside, file)
+        finally:
+            beside.unlink(missing_ok=True)
+        return file
+
+    def load_pretrained(self, file: str | Path) -> None:
+        """Take over a part that `save_pretrained` wrote; ``ValueError`` if it is damaged or does not fit."""
+        try:
+            with safe_open(file, framework="pt") as opened:
+                maker = json.loads((opened.metadata() or {})["mmrec_lite"])["pretrained"]
+                part = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+            raise ValueError(f"{file} is not a whole pre-trained part ({error}); write it again.") from None
+        mine = {n: t for n, t in self.state_dict().items() if n.startswith(self.pretrained)} if self.pretrained else {}
+        if maker != self.name or part.keys() != mine.keys():
+            raise ValueError(
+                f"{file} holds the pre-trained part of another method or variant ({maker}, here {self.name})."
+            )
+        for name, tensor in part.items():
+            if tensor.shape != mine[name].shape:
+                raise ValueError(
+                    f"{file}: {name} is {tuple(tensor.shape)}, here {tuple(mine[name].shape)}; pre-train with the same "
+                    f"settings and data."
+                )
+        self.load_state_dict({**self.state_dict(), **part})
 
 
 class VectorMethod(Method):
