@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmrec_lite.data import MultimodalDataset
-from mmrec_lite.plots.style import COLOURS, FONT, GREY, HATCHES, INK
+from mmrec_lite.plots.style import COLOURS, DPI, FONT, GREY, HATCHES, INK
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 __all__ = ["NeighbourRow", "item_pictures", "item_title", "neighbour_panel", "shelf"]
 
 TILE = 96  # pixels of a picture in a panel, and the unit of a panel's coordinates
 BLANK = 232  # grey of a missing picture
-STEP_X, STEP_Y, LABELS_END = TILE + 10, TILE + 36, 312
+STEP_X, STEP_Y, LABELS_END = TILE + 10, TILE + 36, 320
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,16 @@ class NeighbourRow:
     items: Sequence[int]
     parts: dict[str, Sequence[float]]
     note: str = ""
+
+    @classmethod
+    def of(cls, label: str, graph: Tensor, item: int, part: str) -> NeighbourRow:
+        """Read an item's row of a CSR graph; the item itself goes into the note."""
+        start, stop = graph.crow_indices()[item : item + 2].tolist()
+        items, weights = graph.col_indices()[start:stop].tolist(), graph.values()[start:stop].tolist()
+        pairs = sorted(zip(items, weights, strict=True), key=lambda pair: (-pair[1], pair[0]))
+        own = sum(weight for i, weight in pairs if i == item)
+        others = [pair for pair in pairs if pair[0] != item]
+        return cls(label, [i for i, _ in others], {part: [w for _, w in others]}, f"itself {own:.3f}")
 
     @property
     def weights(self) -> np.ndarray:
@@ -71,13 +81,13 @@ def shelf(
     """Draw items as a shelf of pictures, their titles (or `captions`) below."""
     words = captions or [item_title(data, item) for item in items]
     n_rows = -(-len(items) // columns)
-    step_x, step_y = TILE + 14, TILE + 44
-    ax, figure = _sheet(columns * step_x, n_rows * step_y)
+    step_x, step_y = TILE + 14, TILE + 46
+    sheet = _Sheet(columns * step_x, n_rows * step_y)
     for place, (picture, text) in enumerate(zip(item_pictures(data, items), words, strict=True)):
-        x, y = place % columns * step_x + 7, place // columns * step_y
-        _picture(ax, picture, x, y)
-        _caption(ax, text, x + TILE / 2, y + TILE + 3, width=16, lines=3)
-    return figure
+        x, y = place % columns * step_x + 7, place // columns * step_y + 2
+        sheet.picture(picture, x, y)
+        sheet.caption(text, x + TILE / 2, y + TILE + 3, width=16, lines=3)
+    return sheet.finish()
 
 
 def neighbour_panel(
@@ -93,94 +103,110 @@ def neighbour_panel(
     for place, row in enumerate(rows):
         panel.label(row, place * STEP_Y)
         panel.neighbours(row, place * STEP_Y)
-    panel.key(len(rows) * STEP_Y + 6)
-    return panel.figure
+    return panel.finish(len(rows) * STEP_Y + 6)
 
 
 class _Panel:
-    """The sheet of `neighbour_panel` and what its rows share."""
+    """The sheet of `neighbour_panel` and what its rows share.
+
+    All pictures are pasted into one array and all bars of a part into one collection: a hundred matplotlib artists
+    would take longer than a slider may.
+    """
 
     def __init__(self, data: MultimodalDataset, item: int, rows: Sequence[NeighbourRow], columns: int, same: str):
         self.data, self.item, self.columns, self.same = data, item, columns, same
-        self.ax, self.figure = _sheet(LABELS_END + columns * STEP_X + 22, len(rows) * STEP_Y + 24)
+        self.sheet = _Sheet(LABELS_END + columns * STEP_X + 24, len(rows) * STEP_Y + 26)
         self.names = list(dict.fromkeys(name for row in rows for name in row.parts))
         self.longest = max((row.weights.max() for row in rows if len(row.items)), default=1.0)
         self.group = data.items[same].to_numpy() if same in data.items else None
-        middle = len(rows) * STEP_Y / 2 - TILE / 2 - 16
-        _picture(self.ax, item_pictures(data, [item])[0], 12, middle, frame=INK)
-        _caption(self.ax, item_title(data, item), 12 + TILE / 2, middle + TILE + 5, width=18, lines=4, size=FONT - 1)
+        middle = len(rows) * STEP_Y // 2 - TILE // 2 - 16
+        self.sheet.picture(item_pictures(data, [item])[0], 12, middle, thick=True)
+        self.sheet.caption(item_title(data, item), 12 + TILE / 2, middle + TILE + 8, width=17, lines=4, size=FONT - 1)
 
     def alike(self, items: Sequence[int]) -> np.ndarray:
         """Which of the items share the item's group, (items,) bool."""
         chosen = np.asarray(items, dtype=int)
         return np.zeros(len(chosen), bool) if self.group is None else self.group[chosen] == self.group[self.item]
 
-    def label(self, row: NeighbourRow, y: float) -> None:
+    def label(self, row: NeighbourRow, y: int) -> None:
         """Write what the row is, and how many of its neighbours are of the item's kind."""
         note = row.note
         if self.group is not None and len(row.items):
             note += f"\n{self.alike(row.items).sum()} of {len(row.items)} same {self.same} ✓"
+        self.sheet.text(134, y + 12, row.label, size=FONT, fontweight="bold", va="top")
         below = y + 34 + 17 * row.label.count("\n")
-        self.ax.text(134, y + 12, row.label, fontsize=FONT, fontweight="bold", color=INK, va="top")
-        self.ax.text(134, below, note.strip(), fontsize=FONT - 2, color=GREY, va="top", linespacing=1.3)
+        self.sheet.text(134, below, note.strip(), color=GREY, va="top", linespacing=1.3)
 
-    def neighbours(self, row: NeighbourRow, y: float) -> None:
+    def neighbours(self, row: NeighbourRow, y: int) -> None:
         """Draw the pictures, bars and weights of one row."""
-        ax, shown = self.ax, list(row.items[: self.columns])
+        sheet, shown = self.sheet, list(row.items[: self.columns])
         alike = self.alike(shown)
         for c, picture in enumerate(item_pictures(self.data, shown)):
             x = LABELS_END + c * STEP_X
-            _picture(ax, picture, x, y)
-            _weight_bar(ax, x, y + TILE + 3, {name: row.parts[name][c] for name in row.parts}, self.names, self.longest)
-            words = f"{row.weights[c]:.3f}{' ✓' if alike[c] else ''}"
-            ax.text(x + TILE / 2, y + TILE + 12, words, fontsize=FONT - 2.5, color=INK, ha="center", va="top")
+            sheet.picture(picture, x, y + 2)
+            self.bar(x, y + TILE + 5, {name: row.parts[name][c] / self.longest for name in row.parts})
+            sheet.text(
+                x + TILE / 2, y + TILE + 14, f"{row.weights[c]:.3f}{' ✓' if alike[c] else ''}", ha="center", va="top"
+            )
         if len(row.items) > self.columns:
-            edge, more = LABELS_END + self.columns * STEP_X + 18, f"+{len(row.items) - self.columns}"
-            ax.text(edge, y + TILE / 2, more, fontsize=FONT - 2, color=GREY, ha="right", va="center")
+            more = f"+{len(row.items) - self.columns}"
+            sheet.text(LABELS_END + self.columns * STEP_X + 20, y + TILE / 2, more, color=GREY, ha="right", va="center")
         if not len(row.items):
-            ax.text(LABELS_END, y + TILE / 2, "no neighbours", fontsize=FONT, color=GREY, va="center")
+            sheet.text(LABELS_END, y + TILE / 2, "no neighbours", size=FONT, color=GREY, va="center")
 
-    def key(self, y: float) -> None:
-        """Explain the bars."""
+    def bar(self, x: float, y: float, shares: dict[str, float]) -> None:
+        """Stack a bar of the parts; a share of 1 is as long as a picture is wide."""
+        for name, share in shares.items():
+            self.sheet.bars.setdefault(self.names.index(name), []).append((x, y, TILE * float(share)))
+            x += TILE * float(share)
+
+    def finish(self, y: float) -> Figure:
+        """Explain the bars and return the figure."""
         x = LABELS_END
         for name in self.names:
-            _weight_bar(self.ax, x, y + 3, {name: 1.0}, self.names, longest=TILE / 26)
-            self.ax.text(x + 32, y + 7, name, fontsize=FONT - 2, color=INK, va="center")
-            x += 46 + 7.2 * len(name)
+            self.bar(x, y + 3, {name: 26 / TILE})
+            self.sheet.text(x + 32, y + 7, name, va="center")
+            x += 46 + round(7.2 * len(name))
+        return self.sheet.finish()
 
 
-def _sheet(width: float, height: float) -> tuple[Axes, Figure]:
-    """One set of axes over the whole figure, in pixels from the upper left: a hundred small axes would be slow."""
-    from matplotlib.figure import Figure
+class _Sheet:
+    """A figure in pixels from the upper left: pictures in one array, bars, and words over both."""
 
-    figure = Figure(figsize=(width / 110, height / 110), dpi=110, facecolor="white")
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set_xlim(0, width)
-    ax.set_ylim(height, 0)
-    ax.axis("off")
-    return ax, figure
+    def __init__(self, width: int, height: int):
+        from matplotlib.figure import Figure
 
+        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+        self.ax = self.figure.add_axes((0, 0, 1, 1))
+        self.ax.axis("off")
+        self.pixels = np.full((height, width, 3), 255, dtype=np.uint8)
+        self.bars: dict[int, list[tuple[float, float, float]]] = {}  # part -> (x, y, width)
 
-def _picture(ax: Axes, picture: np.ndarray, x: float, y: float, frame: str | None = None) -> None:
-    from matplotlib.patches import Rectangle
+    def picture(self, picture: np.ndarray, x: int, y: int, thick: bool = False) -> None:
+        """Paste a picture, a line around it."""
+        line = 3 if thick else 1
+        self.pixels[y - line : y + TILE + line, x - line : x + TILE + line] = 34 if thick else 187
+        self.pixels[y : y + TILE, x : x + TILE] = picture
 
-    ax.imshow(picture, extent=(x, x + TILE, y + TILE, y), interpolation="antialiased", zorder=1)
-    line = {"edgecolor": frame or "#bbbbbb", "linewidth": 2.5 if frame else 0.8}
-    ax.add_patch(Rectangle((x, y), TILE, TILE, fill=False, **line))
+    def text(self, x: float, y: float, words: str, size: float = FONT - 2, color: str = INK, **look: object) -> None:
+        """Write words; a dollar sign in them is a dollar, not the start of a formula."""
+        self.ax.text(x, y, words, fontsize=size, color=color, parse_math=False, **look)
 
+    def caption(self, words: str, x: float, y: float, width: int, lines: int, size: float = FONT - 2.5) -> None:
+        """Write words below a picture, in lines of at most `width` letters."""
+        short = textwrap.shorten(words, width * lines - 2, placeholder="…")
+        wrapped = "\n".join(textwrap.wrap(short, width)[:lines])
+        self.text(x, y, wrapped, size=size, ha="center", va="top", linespacing=1.1)
 
-def _caption(ax: Axes, text: str, x: float, y: float, width: int, lines: int, size: float = FONT - 2.5) -> None:
-    wrapped = textwrap.shorten(text, width * lines - 2, placeholder="…")
-    # A dollar sign in a title is a dollar, not the start of a formula.
-    words = "\n".join(textwrap.wrap(wrapped, width)[:lines])
-    ax.text(x, y, words, fontsize=size, color=INK, ha="center", va="top", linespacing=1.1, parse_math=False)
+    def finish(self) -> Figure:
+        """Put pictures and bars under the words."""
+        from matplotlib.collections import PolyCollection
 
-
-def _weight_bar(ax: Axes, x: float, y: float, parts: dict[str, float], names: list[str], longest: float) -> None:
-    from matplotlib.patches import Rectangle
-
-    for name, weight in parts.items():
-        place, width = names.index(name), TILE * float(weight) / longest
-        look = {"facecolor": COLOURS[place], "hatch": HATCHES[place], "edgecolor": "white", "linewidth": 0}
-        ax.add_patch(Rectangle((x, y), width, 7, **look))
-        x += width
+        height, width = self.pixels.shape[:2]
+        self.ax.imshow(self.pixels, extent=(0, width, height, 0), interpolation="antialiased", aspect="auto")
+        for place, bars in self.bars.items():
+            corners = [[(x, y), (x + w, y), (x + w, y + 7), (x, y + 7)] for x, y, w in bars]
+            look = {"facecolor": COLOURS[place], "hatch": HATCHES[place], "edgecolor": "white", "linewidth": 0}
+            self.ax.add_collection(PolyCollection(corners, **look), autolim=False)
+        self.ax.set(xlim=(0, width), ylim=(height, 0))
+        return self.figure

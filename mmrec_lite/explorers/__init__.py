@@ -1,0 +1,10 @@
+"""Explorers: a picture that follows sliders, for a lecture; each has a `static` twin for a page without a kernel.
+
+Needs ipywidgets (`pip install 'mmrec_lite[notebooks]'`).
+"""
+
+from mmrec_lite.explorers.base import Explorer
+from mmrec_lite.explorers.loss import InfoNCE, LossExplorer
+from mmrec_lite.explorers.neighbours import NearestTable, NeighboursExplorer
+
+__all__ = ["Explorer", "InfoNCE", "LossExplorer", "NearestTable", "NeighboursExplorer"]

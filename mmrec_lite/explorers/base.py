@@ -1,0 +1,104 @@
+"""What every explorer is: controls, a pure drawing of their values, and a line that says what was done."""
+
+from __future__ import annotations
+
+import html
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from mmrec_lite.plots.style import img, png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Explorer", "slider_style"]
+
+KEPT = 64  # pictures kept for moves that come back
+slider_style = {"description_width": "11em"}  # a label is a sentence, not three letters and dots
+
+
+class Explorer:
+    """Widgets whose values are drawn; the picture carries its description, so that a screen reader has it, too.
+
+    A subclass gives the controls by name and implements `render(params)` and `describe(params)`: both depend on
+    their argument alone and on what the explorer was made with. Pictures are kept by their parameters. Of several
+    moves, the last one's picture stays. An error becomes a sentence in the status line, never a traceback
+    somewhere in a log.
+    """
+
+    title = "explorer"
+
+    def __init__(self, controls: Mapping[str, widgets.Widget], above: Sequence[widgets.Widget] = ()):
+        self.controls = dict(controls)
+        self.picture = widgets.HTML()
+        self.status = widgets.HTML()
+        self._kept: OrderedDict[tuple, str] = OrderedDict()
+        self._lock = threading.Lock()
+        self._ticket = 0
+        heading = widgets.HTML(f"<b>{html.escape(self.title)}</b>")
+        rows = widgets.Box(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        self.widget = widgets.VBox([heading, *above, rows, self.status, self.picture])
+        for control in self.controls.values():
+            control.observe(self._moved, "value")
+        self.refresh()
+
+    # What a subclass says ------------------------------------------------------------------------------------------
+
+    def render(self, params: dict[str, Any]) -> Figure:
+        """Draw the parameters."""
+        raise NotImplementedError
+
+    def describe(self, params: dict[str, Any]) -> str:
+        """Say in a sentence or two what `render` draws: the picture's alternative text and the status line."""
+        raise NotImplementedError
+
+    # What all share ------------------------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The controls' values of the moment."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def element(self, params: dict[str, Any]) -> tuple[str, bool]:
+        """Return the parameters' <img> and whether it was kept from before."""
+        key = tuple(sorted(params.items()))
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key], True
+        drawn = img(png(self.render(params), fast=True), self.describe(params))
+        with self._lock:
+            self._kept[key] = drawn
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return drawn, False
+
+    def refresh(self) -> None:
+        """Draw the controls' values and say so."""
+        with self._lock:
+            self._ticket += 1
+            ticket = self._ticket
+        params, started = self.params, time.perf_counter()
+        try:
+            picture, kept = self.element(params)
+            cost = "shown again" if kept else f"drawn in {1000 * (time.perf_counter() - started):.0f} ms"
+            words = f"{html.escape(self.describe(params))} <i>({cost})</i>"
+        except Exception as error:  # a callback's traceback would end in a log that nobody reads
+            picture, words = None, f"<b>Not drawn:</b> {html.escape(f'{type(error).__name__}: {error}')}"
+        with self._lock:
+            if ticket != self._ticket:  # a later move has begun, its picture counts
+                return
+            if picture is not None:
+                self.picture.value = picture
+            self.status.value = f'<p role="status" aria-live="polite" style="line-height:1.4;margin:0">{words}</p>'
+
+    def _moved(self, change: Any) -> None:
+        self.refresh()
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)

@@ -1,0 +1,190 @@
+"""Who an item's neighbours are: on the raw graph, on the learned one, and on their mixture (MICRO Eq. 1-5)."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.explorers.base import Explorer, slider_style
+from mmrec_lite.graphs import edges, knn_graph
+from mmrec_lite.methods.micro import MICRO
+from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["NearestTable", "NeighboursExplorer"]
+
+
+class NearestTable:
+    """Every item's nearest up to `k_max`, from which the normalised graph of any smaller k is read off at once.
+
+    Shapes: features (I, d). A row of the graph of k is the first k entries of the row of k_max, and a degree of
+    Eq. 3 is a prefix sum: nothing is computed again when a slider moves.
+    """
+
+    def __init__(self, features: Tensor, k_max: int, self_loops: bool = True, norm: str = "sym"):
+        rows, cols, weights = (t.numpy(force=True) for t in edges(knn_graph(features, k_max, self_loops)))
+        order = np.lexsort((cols, -weights, rows != cols, rows))  # by row: itself first, then the strongest
+        rows, cols, weights = rows[order], cols[order], weights[order]
+        place = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
+        self.items = np.full((len(features), k_max), -1)
+        self.cosines = np.zeros((len(features), k_max))
+        self.items[rows, place], self.cosines[rows, place] = cols, weights
+        self.degrees = self.cosines.cumsum(axis=1)
+        self.k_max, self.norm = k_max, norm
+
+    def row(self, item: int, k: int) -> dict[int, float]:
+        """Return neighbour -> weight after Eq. 3 on the graph of k, the strongest first."""
+        if not 1 <= k <= self.k_max:
+            raise ValueError(f"the table holds the {self.k_max} nearest; k = {k} must be between 1 and that")
+        keep = self.cosines[item, :k] > 0
+        items, cosines, degree = self.items[item, :k][keep], self.cosines[item, :k][keep], self.degrees[:, k - 1]
+        other = degree[items] if self.norm == "sym" else degree[item]
+        weights = cosines / np.sqrt(degree[item] * other)
+        order = np.argsort(-weights, kind="stable")
+        return dict(zip(items[order].tolist(), weights[order].tolist(), strict=True))
+
+
+class NeighboursExplorer(Explorer):
+    """Pick an item by its picture, its title or its number, and move k, lambda and the modality.
+
+    `model` is a MICRO model, trained or not, on `data`; the learned graph is that of its weights now.
+    """
+
+    title = "Neighbours: raw graph, learned graph, and their mixture"
+
+    def __init__(self, model: MICRO, data: MultimodalDataset, item: int = 0, k_max: int = 12, shelf: int = 8):
+        self.data, self.config = data, model.config
+        self.modalities = model.modalities
+        k_max = min(k_max, data.n_items - 1)
+        made_by = {"k_max": k_max, "self_loops": model.config.self_loops, "norm": model.config.norm}
+        with torch.no_grad():
+            learned = {name: model.transformed(name) for name in self.modalities}
+        self.tables = {
+            name: {
+                "raw": NearestTable(torch.from_numpy(data.dense(name)), **made_by),
+                "learned": NearestTable(learned[name], **made_by),
+            }
+            for name in self.modalities
+        }
+        self.search = widgets.Combobox(
+            options=[f"{item_title(data, i)} · {i}" for i in range(data.n_items)],
+            placeholder="type a word of a title", description="or a title", ensure_option=False,
+            continuous_update=False, style=slider_style,
+        )  # fmt: skip
+        self.search.observe(self._searched, "value")
+        super().__init__(self._controls(item, k_max), above=[self._shelf(shelf), self.search])
+
+    def _controls(self, item: int, k_max: int) -> dict[str, widgets.Widget]:
+        shared = {"continuous_update": False, "style": slider_style}
+        last, k = self.data.n_items - 1, min(self.config.k, k_max)
+        return {
+            "item": widgets.BoundedIntText(item, min=0, max=last, description=f"or a number, 0 to {last}", **shared),
+            "modality": widgets.ToggleButtons(
+                options=list(self.modalities), description="modality", style=slider_style
+            ),
+            "k": widgets.IntSlider(k, min=1, max=k_max, description="k, itself included", **shared),
+            "lam": widgets.FloatSlider(
+                self.config.lam, min=0, max=1, step=0.05, description="lambda, share of raw", **shared
+            ),
+        }
+
+    def _shelf(self, n: int) -> widgets.Widget:
+        places = []
+        for item, picture in zip(chosen := _spread(self.data, n), item_pictures(self.data, chosen), strict=True):
+            title = item_title(self.data, item)
+            button = widgets.Button(description=title, tooltip=f"choose {title}", layout=widgets.Layout(width="112px"))
+            button.on_click(lambda _, item=item: self._choose(item))
+            places.append(widgets.VBox([widgets.HTML(_thumbnail(picture, title)), button]))
+        return widgets.HBox([widgets.Label("Pick an item:"), *places], layout=widgets.Layout(flex_flow="row wrap"))
+
+    def _choose(self, item: int) -> None:
+        self.controls["item"].value = item
+
+    def _searched(self, change: Any) -> None:
+        number = str(change["new"]).rpartition("·")[2].strip()
+        if number.isdigit() and int(number) < self.data.n_items:
+            self._choose(int(number))
+            self.search.value = ""  # an empty field offers all titles again
+
+    def rows(self, params: dict[str, Any]) -> list[NeighbourRow]:
+        """Return the item's neighbours on the raw, the learned and the mixed graph."""
+        item, k, lam = params["item"], params["k"], params["lam"]
+        tables = self.tables[params["modality"]]
+        raw, learned = tables["raw"].row(item, k), tables["learned"].row(item, k)
+        return [
+            _row("raw, λ = 1", item, {"raw": raw}),
+            _row("learned, λ = 0", item, {"learned": learned}),
+            _row(f"mixed, λ = {lam:g}", item, _shares(raw, learned, lam)),
+        ]
+
+    def render(self, params: dict[str, Any]) -> Figure:
+        """Draw the three rows of pictures."""
+        return neighbour_panel(self.data, params["item"], self.rows(params))
+
+    def describe(self, params: dict[str, Any]) -> str:
+        """Name the item, the settings and how far the two graphs agree."""
+        raw, learned, mixed = (set(row.items) for row in self.rows(params))
+        strongest = next(iter(self.rows(params)[2].items), None)
+        first = f" Strongest in the mixture: {item_title(self.data, strongest)}." if strongest is not None else ""
+        return (
+            f"{item_title(self.data, params['item'])}: {params['modality']} graph, k = {params['k']}, "
+            f"lambda = {params['lam']:g}. Raw and learned graph share {len(raw & learned)} of {len(raw)} neighbours, "
+            f"the mixture has {len(mixed)}.{first}"
+        )
+
+    def static(
+        self, item: int = 0, modality: str | None = None, k: int | None = None, lams: Sequence[float] = (1, 0.7, 0.3, 0)
+    ) -> Figure:
+        """Draw several lambdas under one another: what the slider shows, for a page without a kernel."""
+        tables, k = self.tables[modality or self.modalities[0]], k or self.config.k
+        raw, learned = tables["raw"].row(item, k), tables["learned"].row(item, k)
+        names = {1: ", raw alone", 0: ", learned alone"}
+        rows = [_row(f"λ = {lam:g}{names.get(lam, '')}", item, _shares(raw, learned, lam)) for lam in lams]
+        return neighbour_panel(self.data, item, rows)
+
+
+def _shares(raw: dict[int, float], learned: dict[int, float], lam: float) -> dict[str, dict[int, float]]:
+    """Return both graphs' shares of the mixture (Eq. 5); a graph whose share is nothing has no edges."""
+    shares = {"raw": (lam, raw), "learned": (1 - lam, learned)}
+    return {name: {i: share * w for i, w in row.items()} if share > 0 else {} for name, (share, row) in shares.items()}
+
+
+def _row(label: str, item: int, parts: dict[str, dict[int, float]]) -> NeighbourRow:
+    """Order the union of the parts' neighbours by weight; the item itself goes into the note."""
+    total: dict[int, float] = {}
+    for part in parts.values():
+        for i, weight in part.items():
+            total[i] = total.get(i, 0.0) + weight
+    own = total.pop(item, 0.0)
+    items = sorted(total, key=lambda i: (-total[i], i))
+    return NeighbourRow(
+        label, items, {name: [part.get(i, 0.0) for i in items] for name, part in parts.items()}, f"itself {own:.3f}"
+    )
+
+
+def _spread(data: MultimodalDataset, n: int) -> list[int]:
+    """Choose n different items: one of each category as far as they go, else evenly spaced."""
+    if "category" in data.items:
+        firsts = np.flatnonzero(~data.items["category"].duplicated().to_numpy())
+        if len(firsts) >= n:
+            return firsts[:n].tolist()
+    return np.unique(np.linspace(0, data.n_items - 1, n).astype(int)).tolist()
+
+
+def _thumbnail(picture: np.ndarray, title: str) -> str:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    source = base64.b64encode(out.getvalue()).decode()
+    return f'<img alt="{html.escape(title)}" width="96" height="96" src="data:image/png;base64,{source}">'

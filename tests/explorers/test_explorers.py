@@ -1,0 +1,218 @@
+"""Explorers: pure pictures, kept pictures, last move wins, words that are escaped."""
+
+from __future__ import annotations
+
+import html
+import threading
+import time
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+import torch
+
+import mmrec_lite as mm
+from mmrec_lite import plots
+from mmrec_lite.explorers import Explorer, InfoNCE, LossExplorer, NearestTable, NeighboursExplorer
+from mmrec_lite.graphs import knn_graph, normalize_graph
+from tests.test_plots import make_shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> mm.MultimodalDataset:
+    return make_shop(tmp_path)
+
+
+def neighbours(shop: mm.MultimodalDataset, **options) -> NeighboursExplorer:
+    model = mm.create("micro", mm.split(shop, "ratio", seed=0), k=3, seed=0)
+    return NeighboursExplorer(model, shop, k_max=6, **options)
+
+
+class Squares(Explorer):
+    """The smallest explorer; counts how often it draws."""
+
+    title = "a < b"
+
+    def __init__(self) -> None:
+        self.drawn: list[int] = []
+        self.wait = threading.Event()
+        self.wait.set()
+        super().__init__({"n": widgets.IntSlider(2, min=1, max=9, continuous_update=False)})
+
+    def render(self, params):
+        self.drawn.append(params["n"])
+        if params["n"] == 9:
+            raise ValueError("9 is <too> many")
+        if params["n"] == 8:
+            self.wait.wait(10)
+        return plots.matrix(np.full((2, 2), params["n"]))
+
+    def describe(self, params):
+        return f"<i>{params['n']}</i> & squares"
+
+
+def test_a_move_changes_picture_and_status() -> None:
+    explorer = Squares()
+    before = explorer.picture.value
+    explorer.controls["n"].value = 3
+    assert explorer.picture.value != before
+    assert explorer.picture.value.startswith('<img alt="&lt;i&gt;3&lt;/i&gt; &amp; squares"')
+    assert "&lt;i&gt;3&lt;/i&gt; &amp; squares <i>(drawn in" in explorer.status.value
+    assert 'role="status"' in explorer.status.value
+
+
+def test_a_picture_is_kept() -> None:
+    explorer = Squares()
+    first = explorer.picture.value
+    for n in (3, 2, 3, 2):
+        explorer.controls["n"].value = n
+    assert explorer.drawn == [2, 3]
+    assert explorer.picture.value == first
+    assert "shown again" in explorer.status.value
+
+
+def test_an_error_is_a_sentence_and_the_picture_stays() -> None:
+    explorer = Squares()
+    before = explorer.picture.value
+    explorer.controls["n"].value = 9
+    assert "ValueError: 9 is &lt;too&gt; many" in explorer.status.value
+    assert explorer.picture.value == before
+    explorer.controls["n"].value = 4
+    assert "4" in explorer.status.value
+    assert explorer.picture.value != before
+
+
+def test_the_last_of_two_moves_wins() -> None:
+    explorer = Squares()
+    explorer.wait.clear()
+    slow = threading.Thread(target=lambda: setattr(explorer.controls["n"], "value", 8))
+    slow.start()
+    deadline = time.monotonic() + 10
+    while 8 not in explorer.drawn and time.monotonic() < deadline:
+        time.sleep(0.01)
+    explorer.controls["n"].value = 5  # while 8 is still being drawn
+    explorer.wait.set()
+    slow.join(10)
+    assert explorer.drawn[-2:] == [8, 5]
+    assert 'alt="&lt;i&gt;5' in explorer.picture.value
+    assert "5" in explorer.status.value
+
+
+def each_explorer(shop: mm.MultimodalDataset) -> list[Explorer]:
+    return [neighbours(shop), LossExplorer()]
+
+
+def test_drawing_is_pure(shop: mm.MultimodalDataset) -> None:
+    for explorer in each_explorer(shop):
+        params = explorer.params
+        first, shown = plots.png(explorer.render(params)), explorer.picture.value
+        for name, control in explorer.controls.items():
+            if hasattr(control, "max"):
+                control.value = control.max
+            assert explorer.params[name] == control.value
+        assert explorer.picture.value != shown
+        assert plots.png(explorer.render(params)) == first
+
+
+def test_every_control_has_a_label_and_waits_for_the_release(shop: mm.MultimodalDataset) -> None:
+    for explorer in each_explorer(shop):
+        for name, control in explorer.controls.items():
+            assert control.description, name
+            assert not getattr(control, "continuous_update", False), name
+
+
+@pytest.mark.parametrize("norm", ["sym", "row"])
+@pytest.mark.parametrize("self_loops", [True, False])
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_a_table_holds_the_graph_of_every_k(norm: str, self_loops: bool, k: int) -> None:
+    x = torch.randn(30, 6, generator=torch.Generator().manual_seed(2))
+    x[4] = 0  # an item without the modality
+    table = NearestTable(x, 7, self_loops, norm)
+    expected = normalize_graph(knn_graph(x, k, self_loops), norm).to_dense()
+    got = torch.zeros(30, 30)
+    for item in range(30):
+        for other, weight in table.row(item, k).items():
+            got[item, other] = weight
+    assert torch.allclose(got, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="between 1 and"):
+        table.row(0, 8)
+
+
+def test_the_mixture_is_that_of_the_model(shop: mm.MultimodalDataset) -> None:
+    explorer = neighbours(shop)
+    model = mm.create("micro", mm.split(shop, "ratio", seed=0), k=3, lam=0.4, seed=0)
+    mixed = model.item_graphs("text")["mixed"].to_dense().numpy()
+    for item in range(shop.n_items):
+        row = explorer.rows({"item": item, "modality": "text", "k": 3, "lam": 0.4})[2]
+        assert np.allclose(row.weights, mixed[item, row.items], atol=1e-6)
+        assert (mixed[item] > 0).sum() == len(row.items) + (mixed[item, item] > 0)
+
+
+def test_an_item_is_picked_by_picture_title_or_number(shop: mm.MultimodalDataset) -> None:
+    explorer = neighbours(shop, shelf=3)
+    places = explorer.widget.children[1].children[1:]
+    assert [place.children[0].value.split('"')[1] for place in places] == ["thing 0", "thing 1", "thing 2"]
+    places[2].children[1].click()
+    assert explorer.params["item"] == 2
+    explorer.search.value = "thing 7 · 7"
+    assert explorer.params["item"] == 7
+    assert explorer.search.value == ""
+    explorer.search.value = "no such thing"
+    assert explorer.params["item"] == 7
+    explorer.controls["item"].value = 5
+    assert 'alt="thing 5: image graph, k = 3' in explorer.picture.value
+
+
+def test_lambda_one_shows_the_raw_graph_alone(shop: mm.MultimodalDataset) -> None:
+    explorer = neighbours(shop)
+    for lam, same in ((1.0, 0), (0.0, 1)):
+        rows = explorer.rows({"item": 0, "modality": "image", "k": 4, "lam": lam})
+        assert rows[2].items == rows[same].items
+        assert np.allclose(rows[2].weights, rows[same].weights)
+
+
+def test_titles_are_escaped(tmp_path: Path) -> None:
+    title = '<img src=x onerror="alert(1)">'
+    shop = make_shop(tmp_path, [f"{title} {i}" for i in range(12)])
+    explorer = neighbours(shop)
+    shown = [explorer.picture.value, explorer.status.value]
+    shown += [place.children[0].value for place in explorer.widget.children[1].children[1:]]
+    for text in shown:
+        assert "<img src=x" not in text
+        assert html.escape(title) in text
+
+
+def test_loss_and_rows_agree_with_the_library() -> None:
+    explorer = LossExplorer(seed=3)
+    for temperature in (0.02, 0.5, 3.0):
+        for symmetric in (True, False):
+            params = {"temperature": temperature, "negatives": 4, "symmetric": symmetric, "anchor": 2}
+            state = explorer.state(params)
+            assert state.per_row.mean() == pytest.approx(state.loss, rel=1e-9)
+            assert np.allclose(state.softmax.sum(axis=1), 1)
+            assert np.allclose((state.pull[0] * state.view).sum(axis=1), 0, atol=1e-9)  # a pull never changes lengths
+            assert f"loss {state.loss:.3f}" in explorer.describe(params)
+
+
+def test_points_that_cannot_be_told_apart_have_the_loss_of_chance() -> None:
+    same = np.tile([1.0, 0.0], (5, 1))
+    state = InfoNCE.of(same, same, 0.5, True)
+    assert state.loss == pytest.approx(state.uninformed)
+    assert np.abs(state.pull).max() < 1e-12
+
+
+def test_an_anchor_beyond_the_items_is_the_last() -> None:
+    explorer = LossExplorer()
+    explorer.controls["anchor"].value = 12
+    explorer.controls["negatives"].value = 2
+    assert "Item 3 gives" in explorer.status.value
+
+
+def test_static_twins_show_more_than_one_setting(shop: mm.MultimodalDataset) -> None:
+    few, more = (LossExplorer().static(temperatures) for temperatures in ((0.1,), (0.1, 1.0)))
+    assert (len(few.axes), len(more.axes)) == (2, 4)
+    explorer = neighbours(shop)
+    heights = [explorer.static(0, lams=lams).get_figheight() for lams in ((1,), (1, 0.5, 0))]
+    assert heights[1] > 2 * heights[0]
+    assert plots.png(explorer.static(0)) != plots.png(explorer.static(1))

@@ -1,0 +1,186 @@
+"""Figures: each draws, says what it shows, and leaves pyplot alone."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from mmrec_lite import plots
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.graphs import knn_graph, normalize_graph
+from mmrec_lite.training import History
+
+EPOCHS = [
+    {"stage": "joint", "epoch": e, "bpr": 0.7 / e, "contrast": 0.2, "loss": 0.9, "valid recall@20": min(e, 3) / 10,
+     "lr": 1e-3, "seconds": 0.1}
+    for e in range(1, 6)
+]  # fmt: skip
+
+
+def make_shop(folder: Path, titles: list[str] | None = None) -> MultimodalDataset:
+    """Twelve items of three colours, the last one without a picture."""
+    rng = np.random.default_rng(0)
+    for i in range(11):
+        Image.new("RGB", (96, 96) if i else (200, 50), ("red", "green", "blue")[i % 3]).save(folder / f"{i}.png")
+    items = pd.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(12)],
+            "title": titles or [f"thing {i}" for i in range(12)],
+            "category": [("a", "b", "c")[i % 3] for i in range(12)],
+            "image": [*(f"{i}.png" for i in range(11)), ""],
+        }
+    )
+    pairs = pd.DataFrame({"user": np.repeat(np.arange(6), 4), "item": (np.arange(24) * 5) % 12})
+    return MultimodalDataset(
+        name="small",
+        users=pd.DataFrame({"user_id": list("abcdef")}),
+        items=items,
+        interactions=pairs,
+        features={name: rng.standard_normal((12, 5)).astype(np.float32) for name in ("image", "text")},
+        image_root=folder,
+    )
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> MultimodalDataset:
+    return make_shop(tmp_path)
+
+
+def pixels(figure) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(plots.png(figure))).convert("RGB"))
+
+
+def some_figure():
+    return plots.matrix([[1.0, -0.5], [np.nan, 0.0]], ["a", "b"], ["c", "d"], title="cosines")
+
+
+def every_figure(shop: MultimodalDataset) -> dict[str, object]:
+    runs = pd.DataFrame({"label": ["a", "a", "b"], "recall@20": [0.1, 0.2, 0.3]})
+    rows = [
+        plots.NeighbourRow("raw", [1, 11], {"raw": [0.2, 0.1]}),
+        plots.NeighbourRow("many", list(range(1, 12)), {"raw": [0.1] * 11, "learned": [0.05] * 11}, "note"),
+        plots.NeighbourRow("none", [], {"raw": []}),
+    ]
+    return {
+        "training": plots.training_curves(History(EPOCHS)),
+        "two runs": plots.training_curves({"a": History(EPOCHS), "b": pd.DataFrame(EPOCHS).drop(columns="contrast")}),
+        "points": plots.method_points(runs, references={"floor": 0.0}),
+        "intervals": plots.method_points(runs.assign(low=0.0, high=0.4)),
+        "popularity": plots.popularity_curve({"items": [9, 5, 2, 1, 1, 0]}),
+        "matrix": some_figure(),
+        "shelf": plots.shelf(shop, [0, 1, 11], columns=2),
+        "neighbours": plots.neighbour_panel(shop, 0, rows),
+    }
+
+
+def test_every_figure_draws_the_same_twice_and_is_not_blank(shop: MultimodalDataset) -> None:
+    again = every_figure(shop)
+    for name, figure in every_figure(shop).items():
+        drawn = pixels(figure)
+        assert (drawn < 200).any(), name
+        assert np.array_equal(drawn, pixels(again[name])), name
+
+
+def test_a_panel_is_a_term_or_the_metric() -> None:
+    axes = plots.training_curves(History(EPOCHS)).axes
+    assert [ax.get_title(loc="left") for ax in axes] == ["bpr", "contrast", "recall@20, validation"]
+    best = axes[-1].lines[-1]
+    assert best.get_marker() == "*"
+    assert list(best.get_xdata()) == [3]  # the first epoch that reached the best value
+
+
+def test_stages_stand_one_after_the_other() -> None:
+    second = [row | {"stage": "tune", "epoch": i + 1} for i, row in enumerate(EPOCHS[:2])]
+    ax = plots.training_curves(pd.DataFrame(EPOCHS + second)).axes[0]
+    assert list(ax.lines[0].get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(ax.lines[1].get_xdata()) == [5.5, 5.5]
+
+
+def test_an_empty_history_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match="no epoch; train first"):
+        plots.training_curves(History())
+
+
+def test_a_row_of_a_graph_is_sorted_and_without_itself() -> None:
+    x = np.random.default_rng(1).standard_normal((9, 4))
+    graph = normalize_graph(knn_graph(torch.from_numpy(x), 5))
+    dense = graph.to_dense().numpy()
+    row = plots.NeighbourRow.of("raw", graph, 3, "raw")
+    assert 3 not in row.items
+    assert np.allclose(row.weights, dense[3, row.items])
+    assert list(row.weights) == sorted(row.weights, reverse=True)
+    assert row.note == f"itself {dense[3, 3]:.3f}"
+    assert len(row.items) == (dense[3] > 0).sum() - 1
+
+
+def test_pictures_keep_their_shape_and_a_missing_one_is_grey(shop: MultimodalDataset) -> None:
+    wide, square, missing = plots.item_pictures(shop, [0, 1, 11])
+    assert (wide[48, 48] == (255, 0, 0)).all()
+    assert (wide[10, 48] == 232).all()  # 200 x 50 stays four times as wide as high
+    assert (square[0, 0] == (0, 128, 0)).all()
+    assert (missing == 232).all()
+
+
+def test_titles_with_signs_are_drawn_as_they_are(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, ["$5 & <b>a_b^c$", "  ", *(f"t{i}" for i in range(10))])
+    plots.png(plots.shelf(shop, [0, 1]))
+    assert plots.item_title(shop, 1) == "i1"
+
+
+def test_an_alternative_text_is_escaped_and_required() -> None:
+    shown = plots.show(some_figure(), '"><script>alert(1)</script>\n two   lines').data
+    assert shown.startswith('<img alt="&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt; two lines"')
+    assert "<script" not in shown
+    with pytest.raises(ValueError, match="alternative text"):
+        plots.show(some_figure(), " ")
+
+
+def test_figures_are_saved_only_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plots.save_figure(some_figure(), "cosines", "four cosines") is None
+    monkeypatch.setenv("MMREC_FIGURES", str(tmp_path / "figures"))
+    folder = plots.save_figure(some_figure(), "cosines", "four\ncosines")
+    assert sorted(path.name for path in folder.iterdir()) == ["cosines.png", "cosines.svg", "cosines.txt"]
+    assert (folder / "cosines.txt").read_text() == "four cosines\n"
+    first = (folder / "cosines.svg").read_bytes()
+    plots.save_figure(some_figure(), "cosines", "four cosines")
+    assert (folder / "cosines.svg").read_bytes() == first  # `make figures` changes only what changed
+    with pytest.raises(ValueError, match="alternative text"):
+        plots.save_figure(some_figure(), "cosines", "")
+
+
+def test_live_curves_draw_once_a_while_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    class Handle:
+        def update(self, picture) -> None:
+            shown.append(picture.data)
+
+    def display(picture, display_id) -> Handle:
+        shown.append(picture.data)
+        return Handle()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    with plots.LiveCurves(every=1e9) as live:
+        live._drawn = -1e10
+        for row in EPOCHS:
+            assert live(row) is None  # False would end the training
+    assert len(shown) == 2
+    assert "over 1 epochs" in shown[0]
+    assert "over 5 epochs: bpr from 0.7000 to 0.1400" in shown[1]
+
+
+def test_the_package_does_not_need_matplotlib_and_the_figures_not_pyplot(shop: MultimodalDataset) -> None:
+    code = (
+        "import sys, mmrec_lite; assert 'matplotlib' not in sys.modules, 'imported with the package'\n"
+        "from mmrec_lite import plots; assert 'matplotlib' not in sys.modules, 'imported before anything is drawn'\n"
+        "plots.png(plots.matrix([[1.0]])); assert 'matplotlib.pyplot' not in sys.modules, 'global state'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
