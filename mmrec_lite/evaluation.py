@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import Tensor
 
 from mmrec_lite.data.splits import Split
@@ -153,7 +152,8 @@ def evaluate(
     `candidates`: "all" items (the default and the only figure to trust), "held-out" (the cold items of a
     "cold-items" split alone), or a number n: each user's held-out items against n others drawn with `seed` (PAMD's
     protocol uses 1,000; sampled figures are larger and can order methods differently). What a user has in the parts
-    of `mask` is not recommended; validation items stay candidates at test, as in the papers' programs.
+    of `mask` is not recommended; validation items stay candidates at test, as in the papers' programs. Methods that
+    read sequences see what `Split.history_parts` says: at a test under leave-one-out the validation item as well.
     Ties go to the lower item index. Users without held-out items are left out.
     Raises ``ValueError`` for another part, candidates, ks or a split that the model was not made for.
     """
@@ -171,9 +171,13 @@ def evaluate(
     was_training = model.training
     model.eval()
     users = split.users(part)
-    blocks = _ranked(model, users, split, part, mask, candidates, min(max(ks), split.n_items), seed)
-    top = np.concatenate(list(blocks))
-    model.train(was_training)
+    former = model.read_history(split.history_parts(part))
+    try:
+        blocks = _ranked(model, users, split, part, mask, candidates, min(max(ks), split.n_items), seed)
+        top = np.concatenate(list(blocks))
+    finally:
+        model.read_history(former)
+        model.train(was_training)
     hits = _isin(users[:, None], top, *split.pairs(part), split.n_items)
     relevant = np.diff(split.matrix(part).indptr)[users]
     per_user = pd.DataFrame({"user": users, "relevant": relevant} | hit_metrics(hits, relevant, ks))
@@ -223,6 +227,8 @@ def compare(
     A p-value over users speaks of these two trained models; that training again would give the same order, only
     seeds can tell.
     """
+    from scipy import stats  # here, since it doubles the time to import the package
+
     if isinstance(a, Report) and isinstance(b, Report):
         if not np.array_equal(a.per_user["user"], b.per_user["user"]):
             raise ValueError("compare: the two reports are about different users; evaluate both on the same split.")

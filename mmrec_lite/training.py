@@ -10,11 +10,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,9 +23,13 @@ from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import evaluate
 from mmrec_lite.methods.base import Method, Stage
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 __all__ = ["CheckpointError", "History", "TrainingDiverged", "fit"]
 
 CHECKPOINT_VERSION = 1
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 UNSHOWN = ("stage", "epoch", "lr", "seconds")  # the progress bar has these already, or no room for them
 
 
@@ -102,6 +105,8 @@ def fit(
     """
     if model.split_hash != split.hash:
         raise ValueError(f"fit: the model was made for another split than {split.name}; make it anew with mm.create().")
+    from lightning_fabric import Fabric  # here, since it takes as long to import as torch itself
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(GPU|TPU|HPU) available.*")
         fabric = Fabric(accelerator=device, devices=1, precision=precision)
@@ -150,7 +155,7 @@ class _Trainer:
         self.fabric, self.model, self.split, self.stage = fabric, model, split, stage
         self.state, self.file, self.limit = state, file, limit
         self.rates = [group["lr"] for group in stage.parameters]
-        optimizer = torch.optim.Adam(stage.parameters)
+        optimizer = OPTIMIZERS[stage.optimizer](stage.parameters)
         self.module, self.optimizer = fabric.setup(model, optimizer)
         self.best: dict[str, Tensor] | None = None
 
