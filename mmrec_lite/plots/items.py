@@ -82,7 +82,7 @@ def shelf(
     words = captions or [item_title(data, item) for item in items]
     n_rows = -(-len(items) // columns)
     step_x, step_y = TILE + 14, TILE + 46
-    sheet = _Sheet(columns * step_x, n_rows * step_y)
+    sheet = Sheet(columns * step_x, n_rows * step_y)
     for place, (picture, text) in enumerate(zip(item_pictures(data, items), words, strict=True)):
         x, y = place % columns * step_x + 7, place // columns * step_y + 2
         sheet.picture(picture, x, y)
@@ -115,7 +115,7 @@ class _Panel:
 
     def __init__(self, data: MultimodalDataset, item: int, rows: Sequence[NeighbourRow], columns: int, same: str):
         self.data, self.item, self.columns, self.same = data, item, columns, same
-        self.sheet = _Sheet(LABELS_END + columns * STEP_X + 24, len(rows) * STEP_Y + 26)
+        self.sheet = Sheet(LABELS_END + columns * STEP_X + 24, len(rows) * STEP_Y + 26)
         self.names = list(dict.fromkeys(name for row in rows for name in row.parts))
         self.longest = max((row.weights.max() for row in rows if len(row.items)), default=1.0)
         self.group = data.items[same].to_numpy() if same in data.items else None
@@ -170,7 +170,7 @@ class _Panel:
         return self.sheet.finish()
 
 
-class _Sheet:
+class Sheet:
     """A figure in pixels from the upper left: pictures in one array, bars, and words over both."""
 
     def __init__(self, width: int, height: int):
@@ -182,10 +182,11 @@ class _Sheet:
         self.pixels = np.full((height, width, 3), 255, dtype=np.uint8)
         self.bars: dict[int, list[tuple[float, float, float]]] = {}  # part -> (x, y, width)
 
-    def picture(self, picture: np.ndarray, x: int, y: int, thick: bool = False) -> None:
-        """Paste a picture, a line around it."""
-        line = 3 if thick else 1
-        self.pixels[y - line : y + TILE + line, x - line : x + TILE + line] = 34 if thick else 187
+    def picture(self, picture: np.ndarray, x: int, y: int, thick: bool = False, colour: str = "") -> None:
+        """Paste a picture, a line around it; a line in a `colour` ("#rrggbb") of its own is thick."""
+        line = 4 if colour else 3 if thick else 1
+        frame = list(bytes.fromhex(colour.removeprefix("#"))) if colour else 34 if thick else 187
+        self.pixels[y - line : y + TILE + line, x - line : x + TILE + line] = frame
         self.pixels[y : y + TILE, x : x + TILE] = picture
 
     def text(self, x: float, y: float, words: str, size: float = FONT - 2, color: str = INK, **look: object) -> None:
