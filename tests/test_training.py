@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -133,6 +134,30 @@ def test_divergence_later_leaves_the_best_state(split):
     with pytest.raises(TrainingDiverged, match="epoch 3"):
         mm.fit(model, split, progress=False, callback=poison)
     assert torch.isfinite(model.backbone.user).all()
+
+
+class WithSGD(LightGCN):
+    name = "with_sgd"
+
+    def stages(self):
+        return [dataclasses.replace(stage, optimizer="sgd", monitor=None) for stage in super().stages()]
+
+
+def test_a_stage_may_take_plain_gradient_steps(split, tmp_path):
+    """One SGD step is minus rate times gradient, and a checkpoint of an optimiser without state is resumed."""
+    config = LightGCN.Config(dim=4, batch_size=10_000, lr=0.5, epochs=3)
+    model = WithSGD(split, config, 0)
+    stage = model.stages()[0]
+    before = model.backbone.user.detach().clone()
+    batch = next(iter(stage.batches(torch.Generator().manual_seed(0))))  # what seed 0 draws in stage 0, epoch 0
+    sum(stage.loss(batch).values()).backward()
+    gradient = model.backbone.user.grad.clone()
+    mm.fit(model, split, epochs=1, progress=False, checkpoint=tmp_path)
+    torch.testing.assert_close(model.backbone.user.detach(), before - 0.5 * gradient)
+    whole, resumed = WithSGD(split, config, 0), WithSGD(split, config, 0)
+    mm.fit(whole, split, progress=False)
+    mm.fit(resumed, split, progress=False, checkpoint=tmp_path)
+    assert same_weights(whole, resumed)
 
 
 def test_methods_without_stages_need_no_training(split):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -79,9 +79,10 @@ class PairwiseHyperparameters(Hyperparameters):
 class Stage:
     """One thing to train: which batches, which loss, for how long.
 
-    `loss` returns named terms whose sum is trained. `batches(generator)` yields one epoch. `parameters` are Adam's
-    groups; `lr_decay(epoch)` multiplies every group's rate. `monitor` names the validation metric of early stopping
-    (None: train all epochs and keep the last state). `begin_epoch(epoch)` runs before each epoch.
+    `loss` returns named terms whose sum is trained. `batches(generator)` yields one epoch. `parameters` are the
+    optimiser's groups ("adam" or "sgd"); `lr_decay(epoch)` multiplies every group's rate. `monitor` names the
+    validation metric of early stopping (None: train all epochs and keep the last state). `begin_epoch(epoch)` runs
+    before each epoch.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Stage:
     lr_decay: Callable[[int], float] | None = None
     begin_epoch: Callable[[int], None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    optimizer: Literal["adam", "sgd"] = "adam"
 
 
 class Method(nn.Module):
