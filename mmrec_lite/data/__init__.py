@@ -2,6 +2,7 @@
 
 from .dataset import DataError, IndexedVectors, MultimodalDataset
 from .loading import load
+from .reviews import mean_reviews
 from .splits import PROTOCOLS, Split, split
 
-__all__ = ["PROTOCOLS", "DataError", "IndexedVectors", "MultimodalDataset", "Split", "load", "split"]
+__all__ = ["PROTOCOLS", "DataError", "IndexedVectors", "MultimodalDataset", "Split", "load", "mean_reviews", "split"]

@@ -16,7 +16,7 @@ __all__ = ["PairBatches", "Triples"]
 
 
 class Triples(NamedTuple):
-    """A batch of users, an item each took and one each did not: (B,) int64 each."""
+    """A batch of users, an item each took and one or n each did not: int64 (B,), (B,) and (B,) or (B, n)."""
 
     users: Tensor
     positives: Tensor
@@ -34,13 +34,15 @@ class PairBatches:
     is unknown to training and may be drawn). Under the protocol "cold-items" the held-out items are not on sale yet
     and are never drawn: as eternal negatives they would be trained to lose.
     A user who took every item has no negative; such pairs are left out.
+    `n_negatives=n` draws n for each pair, independently of one another: `negatives` is then (B, n).
 
     Source: MICRO 4.1.3 (one negative for each observed pair).
     """
 
-    def __init__(self, split: Split, batch_size: int):
+    def __init__(self, split: Split, batch_size: int, n_negatives: int | None = None):
         self.users, self.items = split.pairs("train")
         self.batch_size = batch_size
+        self.n_negatives = n_negatives
         self.n_items = split.n_items
         barred = [items for items in split.held_out_items.values() if len(items)]
         on_sale = np.ones(split.n_items, dtype=bool)
@@ -63,10 +65,14 @@ class PairBatches:
         """Yield one epoch's batches; the generator alone decides order and negatives."""
         order = torch.randperm(len(self.users), generator=generator).numpy()
         users, items = self.users[order], self.items[order]
-        negatives = self.draw(users, generator)
-        epoch = [torch.from_numpy(part) for part in (users, items, negatives)]
+        drawn = self.draw(users, generator) if self.n_negatives is None else None
         for start in range(0, len(users), self.batch_size):
-            yield Triples(*(part[start : start + self.batch_size] for part in epoch))
+            part = slice(start, start + self.batch_size)
+            if drawn is not None:
+                negatives = drawn[part]
+            else:  # batch by batch: n for every pair of an epoch at once could fill the memory
+                negatives = self.draw(np.repeat(users[part], self.n_negatives), generator).reshape(-1, self.n_negatives)
+            yield Triples(*(torch.from_numpy(column) for column in (users[part], items[part], negatives)))
 
     def draw(self, users: np.ndarray, generator: torch.Generator) -> np.ndarray:
         """Draw one item for each user (R,) that the user has no training interaction with -> (R,) int64."""

@@ -10,7 +10,9 @@ import torch
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods.backbones import MF, NGCF, LightGCN
 from mmrec_lite.methods.base import HyperparameterError, Hyperparameters, Method, Stage
+from mmrec_lite.methods.mcptr import MCPTR
 from mmrec_lite.methods.micro import MICRO
+from mmrec_lite.methods.mixgcf import MixGCF
 from mmrec_lite.methods.reference import ContentKNN, ItemKNN, Oracle, Popularity, Random
 
 __all__ = [
@@ -25,7 +27,7 @@ __all__ = [
 ]
 
 REGISTRY: dict[str, type[Method]] = {
-    cls.name: cls for cls in (Random, Popularity, ItemKNN, ContentKNN, Oracle, MF, NGCF, LightGCN, MICRO)
+    cls.name: cls for cls in (Random, Popularity, ItemKNN, ContentKNN, Oracle, MF, NGCF, LightGCN, MixGCF, MICRO, MCPTR)
 }
 
 

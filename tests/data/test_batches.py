@@ -69,3 +69,15 @@ def test_when_everybody_took_everything_there_is_nothing_to_learn():
     split = mm.split(shop_of(pairs, 3, 1), "given")
     with pytest.raises(DataError, match="every user took all 1 items on sale"):
         PairBatches(split, 8)
+
+
+def test_several_negatives_a_pair():
+    """n columns, none observed, repeatable; one column is drawn like the others."""
+    split = mm.split(tiny_shop(), "ratio", seed=0)
+    parts, (users, positives, negatives) = epoch(PairBatches(split, 50, n_negatives=7))
+    assert parts[0].negatives.shape == (50, 7) and negatives.shape == (len(users), 7)
+    assert sorted(zip(users, positives, strict=True)) == sorted(zip(*split.pairs("train"), strict=True))
+    assert not split.matrix("train").toarray()[users[:, None], negatives].any()
+    assert np.array_equal(epoch(PairBatches(split, 50, n_negatives=7))[1][2], negatives)
+    assert epoch(PairBatches(split, 50, n_negatives=1))[0][0].negatives.shape == (50, 1)
+    assert (negatives != negatives[:, :1]).any()
