@@ -157,6 +157,27 @@ class Split:
             self._cache[key] = Sequences(frozen(indptr), frozen(items.astype(np.int64)))
         return self._cache[key]
 
+    def history_parts(self, part: str) -> tuple[str, ...]:
+        """Which parts are past when `part` is to be predicted: training, before a leave-one-out test validation too.
+
+        A given split counts as leave-one-out where each user's test item comes last and the validation item just before.
+        """
+        if part != "test" or self.protocol not in ("leave-one-out", "given"):
+            return ("train",)
+        return ("train", "valid") if self.protocol == "leave-one-out" or self._leaves_one_out else ("train",)
+
+    @cached_property
+    def _leaves_one_out(self) -> bool:
+        part = np.full(len(self.dataset), -1)
+        for number, name in enumerate(PARTS):
+            part[self._rows(name)] = number
+        rows = np.flatnonzero(part >= 0)
+        order = rows[_time_order(self.dataset, rows)]
+        users = self.dataset.interactions["user"].to_numpy()[order]
+        last = np.searchsorted(users, self.users("test"), side="right") - 1
+        one_each = len(self.test) == len(last) and len(self.valid) == len(last) and bool((last >= 1).all())
+        return one_each and bool((part[order[last]] == _TEST).all() and (part[order[last - 1]] == _VALID).all())
+
     def train_sequences(self) -> Sequences:
         """Each user's training items in time order: `indptr` (U + 1,) and `items`."""
         return self.sequences(("train",))

@@ -6,14 +6,15 @@ import difflib
 from typing import Any
 
 import torch
-
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods.backbones import MF, NGCF, LightGCN
 from mmrec_lite.methods.base import HyperparameterError, Hyperparameters, Method, Stage
 from mmrec_lite.methods.mcptr import MCPTR
 from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.methods.mixgcf import MixGCF
+from mmrec_lite.methods.mp4sr import MP4SR
 from mmrec_lite.methods.reference import ContentKNN, ItemKNN, Oracle, Popularity, Random
+from mmrec_lite.methods.sequences import SASRec
 
 __all__ = [
     "HyperparameterError",
@@ -27,7 +28,22 @@ __all__ = [
 ]
 
 REGISTRY: dict[str, type[Method]] = {
-    cls.name: cls for cls in (Random, Popularity, ItemKNN, ContentKNN, Oracle, MF, NGCF, LightGCN, MixGCF, MICRO, MCPTR)
+    cls.name: cls
+    for cls in (
+        Random,
+        Popularity,
+        ItemKNN,
+        ContentKNN,
+        Oracle,
+        MF,
+        NGCF,
+        LightGCN,
+        MixGCF,
+        MICRO,
+        MCPTR,
+        SASRec,
+        MP4SR,
+    )
 }
 
 

@@ -119,6 +119,7 @@ class Method(nn.Module):
         self.seed = seed
         self.n_users, self.n_items = split.n_users, split.n_items
         self.split_hash = split.hash
+        self.history_parts: tuple[str, ...] = ("train",)
 
     @property
     def device(self) -> torch.device:
@@ -136,6 +137,15 @@ class Method(nn.Module):
     def score(self, users: Tensor) -> Tensor:
         """Score every item for some users, higher is better. Shapes: (B,) int64 -> (B, I)."""
         raise NotImplementedError
+
+    def read_history(self, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """Say which parts of the split are a user's history when scoring; return those that were.
+
+        ``evaluate`` calls it with `Split.history_parts`: before a test under leave-one-out the validation item is past.
+        Only methods that read sequences look at `history_parts`; nothing is trained on them.
+        """
+        former, self.history_parts = self.history_parts, tuple(parts)
+        return former
 
     def embeddings(self) -> dict[str, Tensor]:
         """Return the named item representations, (I, d) each."""

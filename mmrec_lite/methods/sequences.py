@@ -1,0 +1,190 @@
+"""Sequential recommendation: what SASRec and the methods on top of it share, and SASRec itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrec_lite.data.sequences import SequenceBatch, SequenceBatches, last_items
+from mmrec_lite.data.splits import Split
+from mmrec_lite.losses import catalogue_scores, next_item_cross_entropy
+from mmrec_lite.methods.base import Hyperparameters, Method, Stage
+from mmrec_lite.nn import CausalTransformer
+
+__all__ = ["SASRec", "SequenceConfig", "SequenceMethod"]
+
+_BLOCK = 256  # users encoded at a time when scoring, sorted by length
+
+
+class SequenceConfig(Hyperparameters):
+    """What the sequential methods share. Source of the defaults: MP4SR 4.1.4 and its released program."""
+
+    dim: int = Field(64, ge=1, description="d_0, width of item and sequence representations; a multiple of heads")
+    layers: int = Field(2, ge=0, description="L, transformer layers")
+    heads: int = Field(2, ge=1, description="attention heads")
+    inner: int = Field(256, ge=1, description="width inside the feed-forward networks")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the transformer and the experts")
+    max_length: int = Field(50, ge=1, description="items of a history that are read, the latest")
+    lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="Adam's L2 weight when learning to recommend")
+    batch_size: int = Field(1024, ge=1, description="training cases a step (prefixes with their next items), about")
+    normalize: bool = Field(False, description="cosines / temperature instead of Eq. 12's inner products, as released")
+    temperature: float = Field(0.07, gt=0, description="tau: divides all cosines")
+    order: Literal["time", "rows"] = Field("time", description="'rows': the data's rows stand in time order")
+    patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
+    monitor: str = Field("recall@20", pattern=r"^(recall|precision|ndcg|hit|mrr)@[1-9]\d*$", description="metric")
+
+
+class SequenceMethod(Method):
+    """A history's items through a causal transformer, scored against every item: `tables()` says what items are.
+
+    Histories are a user's training items in time order, whatever the protocol; `read_history` adds parts. Who has no
+    history gets the items' training popularity as scores. The tables are computed once after training and kept until
+    training goes on or other weights are loaded.
+    """
+
+    Config = SequenceConfig
+
+    def __init__(self, split: Split, config: SequenceConfig, seed: int):
+        super().__init__(split, config, seed)
+        data, c = split.dataset, config
+        if "timestamp" not in data.interactions and c.order == "time" and split.options.get("by") != "order":
+            raise ValueError(
+                f"{self.name} reads histories in time order, but data set {data.name!r} has no time stamps. Read them "
+                f"(timestamp='...'), or pass order='rows' if its rows stand in time order."
+            )
+        if c.dim % c.heads:
+            raise ValueError(f"{self.name}: dim = {c.dim} must be a multiple of heads = {c.heads}.")
+        self.split = split
+        self.batches = SequenceBatches(split, c.batch_size, c.max_length)
+        self.transformer = CausalTransformer(c.dim, c.layers, c.heads, c.inner, c.dropout, c.max_length)
+        self.register_buffer("popularity", torch.tensor(split.train_counts, dtype=torch.float32), persistent=False)
+        barred = torch.zeros(split.n_items, dtype=torch.bool)
+        for items in split.held_out_items.values():  # not on sale yet: as eternal negatives they would learn to lose
+            barred[torch.from_numpy(items.copy())] = True
+        self.register_buffer("barred", barred if bool(barred.any()) else None, persistent=False)
+        self._kept: Tensor | None = None
+
+    def id_embeddings(self) -> nn.Parameter:
+        """Make item-ID embeddings (I, d), drawn from N(0, 0.02)."""
+        return nn.Parameter(torch.empty(self.n_items, self.config.dim).normal_(std=0.02))
+
+    def tables(self) -> Tensor:
+        """Return what every item is in each view, both read and scored: (V, I, d)."""
+        raise NotImplementedError
+
+    def scored_tables(self) -> Tensor:
+        """Return the tables of scoring; other than `tables` only where a method is scored between its stages."""
+        return self.tables()
+
+    # Training: every prefix at once --------------------------------------------------------------------------------
+
+    def recommend_loss(self, batch: SequenceBatch, tables: Tensor | None = None) -> Tensor:
+        """Cross-entropy of each next item of the batch's sequences -> scalar. Source: MP4SR Eq. 12-13."""
+        tables = self.tables() if tables is None else tables
+        hidden = self.transformer(_look_up(tables, batch.items[:, :-1])).unflatten(0, (len(tables), -1))
+        chosen = hidden[:, batch.cases]
+        targets = batch.items[:, 1:][batch.cases]
+        return next_item_cross_entropy(chosen, tables, targets, **self._similarity(), barred=self.barred)
+
+    def _similarity(self) -> dict[str, float | None]:
+        return {"normalize": True, "temperature": self.config.temperature} if self.config.normalize else {}
+
+    # Scoring -------------------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> SequenceMethod:
+        """Switch between training and evaluation; either way the kept tables are dropped."""
+        self._kept = None
+        return super().train(mode)
+
+    def load_state_dict(self, *args, **kwargs):
+        """Load weights and drop the tables that were made with the former ones."""
+        self._kept = None
+        return super().load_state_dict(*args, **kwargs)
+
+    @torch.no_grad()
+    def encode(self, users: Tensor) -> Tensor:
+        """Return the users' sequences in each view, the state at the last item read: (B,) -> (V, B, d), 0 for none."""
+        if self.training:
+            self.eval()
+        if self._kept is None:
+            self._kept = self.scored_tables()
+        tables = self._kept
+        sequences = self.split.sequences(self.history_parts)
+        items, lengths = last_items(sequences, users.cpu().numpy(), self.config.max_length)
+        out = tables.new_zeros(len(tables), len(users), tables.shape[2])
+        order = lengths.argsort(stable=True)
+        for rows in order[int((lengths == 0).sum()) :].split(_BLOCK):  # equally long histories together
+            last = lengths[rows] - 1
+            block = items[rows, : int(last[-1]) + 1].to(tables.device)
+            hidden = self.transformer(_look_up(tables, block)).unflatten(0, (len(tables), -1))
+            out[:, rows.to(tables.device)] = hidden[:, torch.arange(len(rows)), last]
+        return out
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """Score every item by the history's last state, by popularity for who has no history: (B,) -> (B, I)."""
+        scores = self.compare(self.encode(users), self._kept)
+        unknown = torch.from_numpy(self._history_lengths(users.cpu().numpy()) == 0).to(scores.device)
+        return torch.where(unknown[:, None], self.popularity, scores)
+
+    def compare(self, sequences: Tensor, tables: Tensor) -> Tensor:
+        """Eq. 12 for scoring: (V, B, d), (V, I, d) -> (B, I)."""
+        return catalogue_scores(sequences, tables, **self._similarity())
+
+    def _history_lengths(self, users):
+        indptr = self.split.sequences(self.history_parts).indptr
+        return indptr[users + 1] - indptr[users]
+
+    def recommend_stage(self, parameters: list[nn.Parameter], lr: float) -> Stage:
+        """The stage that learns to predict the next item."""
+        c, batches = self.config, self.batches
+        groups = [{"params": parameters, "lr": lr, "weight_decay": c.weight_decay}]
+        return Stage("recommend", batches, len(batches), self.loss, groups, c.epochs, c.monitor, c.patience)
+
+    def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
+        """Return the term `next item` of one batch."""
+        return {"next item": self.recommend_loss(batch)}
+
+
+def _look_up(tables: Tensor, items: Tensor) -> Tensor:
+    """The rows of some items, one view's sequences after the other's: (V, I, d), (B, L) -> (V B, L, d)."""
+    return torch.cat([F.embedding(items, table) for table in tables])
+
+
+class SASRecConfig(SequenceConfig):
+    """Settings of SASRec; those of MP4SR's transformer, as in the paper's comparison."""
+
+
+class SASRec(SequenceMethod):
+    """Self-attentive sequential recommendation: MP4SR's backbone with item IDs and nothing else."""
+
+    name = "sasrec"
+    summary = "the next item by self-attention over the history's item IDs"
+    source = "Kang and McAuley, ICDM 2018"
+    Config = SASRecConfig
+    profiles: ClassVar = {
+        "paper": {},
+        "lecture": {"batch_size": 512, "lr": 3e-3, "epochs": 60, "patience": 8},
+    }
+
+    def __init__(self, split: Split, config: SASRecConfig, seed: int):
+        super().__init__(split, config, seed)
+        self.item = self.id_embeddings()
+
+    def tables(self) -> Tensor:
+        """The ID embeddings are the one view: (1, I, d)."""
+        return self.item[None]
+
+    def stages(self) -> list[Stage]:
+        """One stage: everything together."""
+        return [self.recommend_stage(list(self.parameters()), self.config.lr)]
+
+    @torch.no_grad()
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return `id`, the item embeddings, and `final`, what is scored: the same (I, d)."""
+        return {"id": self.item.detach().clone(), "final": self.item.detach().clone()}
