@@ -16,10 +16,12 @@ from mmrec_lite.plots.style import img, png
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explorer", "slider_style"]
+__all__ = ["BUTTONS", "LABEL", "SLIDER", "Explorer"]
 
 KEPT = 64  # pictures kept for moves that come back
-slider_style = {"description_width": "11em"}  # a label is a sentence, not three letters and dots
+LABEL = {"description_width": "9em"}  # a label is words, not three letters and dots
+SLIDER = {"continuous_update": False, "style": LABEL, "layout": widgets.Layout(width="26em")}
+BUTTONS = {"style": LABEL | {"button_width": "auto"}, "layout": widgets.Layout(width="26em")}
 
 
 class Explorer:
@@ -41,7 +43,9 @@ class Explorer:
         self._lock = threading.Lock()
         self._ticket = 0
         heading = widgets.HTML(f"<b>{html.escape(self.title)}</b>")
-        rows = widgets.Box(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        rows = widgets.Box(
+            list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap", align_items="center")
+        )
         self.widget = widgets.VBox([heading, *above, rows, self.status, self.picture])
         for control in self.controls.values():
             control.observe(self._moved, "value")

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
-from mmrec_lite.explorers.base import Explorer, slider_style
+from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
 from mmrec_lite.losses import micro_contrast
 from mmrec_lite.plots.charts import draw_matrix
 from mmrec_lite.plots.style import COLOURS, FONT, GREY, HATCHES, INK, PALE, new_figure, style_axes
@@ -89,17 +89,14 @@ class LossExplorer(Explorer):
         at_view = GOLDEN * np.arange(MOST + 1) + rng.normal(0, 0.15, MOST + 1)
         at_fused = at_view + rng.normal(0, 0.45, MOST + 1)
         self.points = tuple(np.stack([np.cos(a), np.sin(a)], axis=1) for a in (at_view, at_fused))
-        shared = {"continuous_update": False, "style": slider_style}
+        scale = {"min": -2, "max": 0.5, "step": 0.1, "readout_format": ".3f"}
+        forms = {"both directions": True, "view to fused": False}
         super().__init__(
             {
-                "temperature": widgets.FloatLogSlider(
-                    temperature, min=-2, max=0.5, step=0.1, description="temperature", readout_format=".3f", **shared
-                ),
-                "negatives": widgets.IntSlider(negatives, min=1, max=MOST, description="other items", **shared),
-                "symmetric": widgets.ToggleButtons(
-                    options={"both directions": True, "view to fused": False}, description="form", style=slider_style
-                ),
-                "anchor": widgets.IntSlider(1, min=1, max=MOST + 1, description="anchor, item no.", **shared),
+                "temperature": widgets.FloatLogSlider(temperature, description="temperature τ", **scale, **SLIDER),
+                "negatives": widgets.IntSlider(negatives, min=1, max=MOST, description="other items", **SLIDER),
+                "symmetric": widgets.ToggleButtons(options=forms, description="form", **BUTTONS),
+                "anchor": widgets.IntSlider(1, min=1, max=MOST + 1, description="look at item", **SLIDER),
             }
         )
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmrec_lite.data import MultimodalDataset
-from mmrec_lite.explorers.base import Explorer, slider_style
+from mmrec_lite.explorers.base import BUTTONS, LABEL, SLIDER, Explorer
 from mmrec_lite.graphs import edges, knn_graph
 from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel
@@ -80,24 +80,24 @@ class NeighboursExplorer(Explorer):
         }
         self.search = widgets.Combobox(
             options=[f"{item_title(data, i)} · {i}" for i in range(data.n_items)],
-            placeholder="type a word of a title", description="or a title", ensure_option=False,
-            continuous_update=False, style=slider_style,
-        )  # fmt: skip
+            placeholder="type a word of a title",
+            description="or its title",
+            ensure_option=False,
+            continuous_update=False,
+            style=LABEL,
+            layout=widgets.Layout(width="40em"),
+        )
         self.search.observe(self._searched, "value")
         super().__init__(self._controls(item, k_max), above=[self._shelf(shelf), self.search])
 
     def _controls(self, item: int, k_max: int) -> dict[str, widgets.Widget]:
-        shared = {"continuous_update": False, "style": slider_style}
         last, k = self.data.n_items - 1, min(self.config.k, k_max)
+        number = {"style": LABEL, "layout": widgets.Layout(width="16em"), "continuous_update": False}
         return {
-            "item": widgets.BoundedIntText(item, min=0, max=last, description=f"or a number, 0 to {last}", **shared),
-            "modality": widgets.ToggleButtons(
-                options=list(self.modalities), description="modality", style=slider_style
-            ),
-            "k": widgets.IntSlider(k, min=1, max=k_max, description="k, itself included", **shared),
-            "lam": widgets.FloatSlider(
-                self.config.lam, min=0, max=1, step=0.05, description="lambda, share of raw", **shared
-            ),
+            "item": widgets.BoundedIntText(item, min=0, max=last, description="or its number", **number),
+            "modality": widgets.ToggleButtons(options=list(self.modalities), description="modality", **BUTTONS),
+            "k": widgets.IntSlider(k, min=1, max=k_max, description="k, with itself", **SLIDER),
+            "lam": widgets.FloatSlider(self.config.lam, min=0, max=1, step=0.05, description="λ, raw share", **SLIDER),
         }
 
     def _shelf(self, n: int) -> widgets.Widget:
@@ -150,7 +150,7 @@ class NeighboursExplorer(Explorer):
         """Draw several lambdas under one another: what the slider shows, for a page without a kernel."""
         tables, k = self.tables[modality or self.modalities[0]], k or self.config.k
         raw, learned = tables["raw"].row(item, k), tables["learned"].row(item, k)
-        names = {1: ", raw alone", 0: ", learned alone"}
+        names = {1: ": raw alone", 0: ": learned"}
         rows = [_row(f"λ = {lam:g}{names.get(lam, '')}", item, _shares(raw, learned, lam)) for lam in lams]
         return neighbour_panel(self.data, item, rows)
 

@@ -69,6 +69,7 @@ def method_points(
     by: str = "label",
     references: Mapping[str, float] | None = None,
     size: tuple[float, float] | None = None,
+    form: str = "{:.3f}",
 ) -> Figure:
     """Draw one line a method: every run as a pale point, their mean as a marker, ± one standard deviation as a bar.
 
@@ -89,7 +90,8 @@ def method_points(
         if len(values) > 1:
             ax.plot(values, np.full(len(values), place), "|", color=colour, alpha=0.6, markersize=11)
         ax.errorbar(mean, place, xerr=reach, fmt=MARKERS[place % 7], color=colour, markersize=8, capsize=4)
-        ax.annotate(f"{mean:.3f}", (mean, place), (0, 8), textcoords="offset points", ha="center", fontsize=FONT - 2)
+        label = {"textcoords": "offset points", "ha": "center", "fontsize": FONT - 2}
+        ax.annotate(form.format(mean), (mean, place), (0, 8), **label)
     for name, at in (references or {}).items():
         ax.axvline(at, color=GREY, linestyle=":", linewidth=1.5)
         ax.annotate(name, (at, -0.75), ha="center", va="bottom", fontsize=FONT - 2, color=GREY)
