@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -103,27 +105,44 @@ class ContentKNN(Method):
         return torch.stack([unit_rows(own.T @ unit) @ unit.T for unit in units]).mean(dim=0)
 
 
+class OracleConfig(UntrainedConfig):
+    """What the oracle is told."""
+
+    groups: Modalities = Field(
+        None, description="factor groups it knows, of common, image_only, text_only; default: all, () none of them"
+    )
+    at: Literal["end"] | None = Field(None, description="'end': tastes at the end of a user's time; default: average")
+
+
 class Oracle(Method):
-    """The planted truth's own scores: the ceiling. Only for data that bring a truth."""
+    """The planted truth's own scores: the ceiling. Only for data that bring a truth.
+
+    With some `groups` alone it tells what each part of the signal is worth; how attractive an item is to everybody it
+    knows in any case. `at="end"` fits a test on last interactions, the default one on random interactions.
+    """
 
     name = "oracle"
     summary = "the planted truth's own scores: the ceiling, only where the data bring one"
-    Config = UntrainedConfig
+    Config = OracleConfig
 
-    def __init__(self, split: Split, config: UntrainedConfig, seed: int):
+    def __init__(self, split: Split, config: OracleConfig, seed: int):
         super().__init__(split, config, seed)
-        self.dataset = split.dataset
+        self.dataset, self.at = split.dataset, config.at
         if not self.dataset.truth:
             raise ValueError(
                 f"oracle needs a planted truth, which data set {self.dataset.name!r} does not have; "
                 f"only the embedded shop ('bazaar') brings one."
             )
+        from mmrec_lite.data.bazaar.world import GROUP_NAMES
+
+        self.groups = GROUP_NAMES if config.groups is None else config.groups
+        self.score(torch.zeros(1, dtype=torch.long))  # an unknown group is refused here, not in the middle of a run
 
     def score(self, users: Tensor) -> Tensor:
         """Return each user's true utilities (B, I)."""
         from mmrec_lite.data.bazaar import oracle_scores
 
-        return torch.as_tensor(oracle_scores(self.dataset, users.cpu().numpy()))
+        return torch.as_tensor(oracle_scores(self.dataset, users.cpu().numpy(), at=self.at, groups=self.groups))
 
 
 def _one_hot(users: Tensor, n_users: int, device: torch.device) -> Tensor:

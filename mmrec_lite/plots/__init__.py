@@ -7,6 +7,7 @@
 """
 
 from mmrec_lite.plots.charts import draw_matrix, matrix, method_points, popularity_curve, training_curves
+from mmrec_lite.plots.data import history_panel, split_timeline
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel, shelf
 from mmrec_lite.plots.live import LiveCurves
 from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
@@ -17,6 +18,7 @@ __all__ = [
     "LiveCurves",
     "NeighbourRow",
     "draw_matrix",
+    "history_panel",
     "img",
     "item_pictures",
     "item_title",
@@ -29,6 +31,7 @@ __all__ = [
     "save_figure",
     "shelf",
     "show",
+    "split_timeline",
     "style_axes",
     "training_curves",
 ]

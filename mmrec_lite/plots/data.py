@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PART_LOOK", "HistoryRow", "history_panel", "split_timeline"]
 
 PART_LOOK = {"train": (GREY, "o"), "valid": (COLOURS[4], "s"), "test": (COLOURS[3], "D")}  # colour, marker
-STEP_X, STEP_Y, HEAD = TILE + 24, TILE + 92, 50
+STEP_X, STEP_Y, HEAD = TILE + 28, TILE + 92, 50
 
 
 def split_timeline(splits: Mapping[str, Split], users: Sequence[int]) -> Figure:
@@ -100,7 +100,7 @@ def _head(sheet: Sheet, row: HistoryRow, top: int) -> None:
     for place, (name, share) in enumerate((row.shares or {}).items()):
         sheet.bars.setdefault(place, []).append((x, top + 10, 110 * float(share)))
         sheet.text(x + 110 * float(share) + 6, top + 14, f"{name} {share:.0%}", va="center")
-        x += 110 * float(share) + 20 + 7.2 * len(f"{name} {share:.0%}")
+        x += 110 * float(share) + 16 + 9.8 * len(f"{name} {share:.0%}")
 
 
 def _choice(
@@ -110,7 +110,7 @@ def _choice(
     x, y = corner
     part = row.parts[place]
     sheet.picture(picture, x, y, colour=PART_LOOK[part][0] if part else "")
-    above = "  ".join(filter(None, [row.dates[place] if row.dates else "", part]))
+    above = " ".join(filter(None, [row.dates[place] if row.dates else "", part]))
     sheet.text(
         x + TILE / 2, y - 7, above, ha="center", va="bottom", color=INK if part != "train" else GREY,
         fontweight="bold" if part not in ("", "train") else "normal",

@@ -53,3 +53,22 @@ def test_what_the_data_lack_is_said(split):
     bare = mm.split(split.dataset.replace(features={}), "ratio")
     with pytest.raises(ValueError, match="content_knn needs features, but data set 'tiny' has none"):
         mm.create("content_knn", bare)
+
+
+def test_an_oracle_may_know_some_groups_alone():
+    from mmrec_lite.data.bazaar import oracle_scores
+
+    shop = mm.load("bazaar")
+    parts, users = mm.split(shop, "leave-one-out"), torch.tensor([4, 2])
+    whole, last, image, none = (
+        mm.create("oracle", parts, **hyper).score(users).numpy()
+        for hyper in ({}, {"at": "end"}, {"groups": "image_only", "at": "end"}, {"groups": ()})
+    )
+    np.testing.assert_array_equal(whole, oracle_scores(shop, users.numpy()))
+    np.testing.assert_array_equal(last, oracle_scores(shop, users.numpy(), at="end"))
+    np.testing.assert_array_equal(image, oracle_scores(shop, users.numpy(), at="end", groups=("image_only",)))
+    np.testing.assert_allclose(none, np.tile(shop.truth["item_popularity"], (2, 1)))
+    with pytest.raises(ValueError, match="unknown factor group 'colour'"):
+        mm.create("oracle", parts, groups=("colour",))
+    with pytest.raises(ValueError, match="at = 'noon' is refused"):
+        mm.create("oracle", parts, at="noon")

@@ -1,0 +1,97 @@
+"""The shop's explorer: what it draws is what the data, the split and the planted truth say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmrec_lite as mm
+from mmrec_lite import plots
+from mmrec_lite.data.bazaar import oracle_scores
+from mmrec_lite.explorers import ShopExplorer
+from mmrec_lite.explorers.shop import PROTOCOL_OPTIONS
+from tests.test_plots import make_shop
+
+EVERY = [{"user": user, "protocol": protocol} for user in (0, 7) for protocol in PROTOCOL_OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def shop() -> mm.MultimodalDataset:
+    return mm.load("bazaar")
+
+
+@pytest.fixture(scope="module")
+def explorer(shop: mm.MultimodalDataset) -> ShopExplorer:
+    return ShopExplorer(shop)
+
+
+@pytest.mark.parametrize("params", EVERY, ids=lambda p: f"{p['user']} {p['protocol']}")
+def test_a_history_is_the_users_in_time_order_with_the_parts_of_the_split(explorer, shop, params) -> None:
+    user, protocol = params["user"], params["protocol"]
+    table = shop.interactions[shop.interactions["user"] == user].sort_values("timestamp")
+    chosen = mm.split(shop, seed=0, **PROTOCOL_OPTIONS[protocol])
+    row = explorer.history(user, protocol)
+    assert row.items == table["item"].tolist()
+    for part in ("train", "valid", "test"):
+        own = {i for u, i in zip(*chosen.pairs(part), strict=True) if u == user}
+        assert {item for item, p in zip(row.items, row.parts, strict=True) if p == part} == own
+
+
+def test_what_spoke_for_a_choice_adds_up_to_its_utility(explorer, shop) -> None:
+    row = explorer.history(5, "k-fold")
+    at = np.sort(shop.interactions["timestamp"][shop.interactions["user"] == 5].to_numpy())
+    users, place = np.full(len(at), 5), np.arange(len(at))
+    whole, base = (oracle_scores(shop, users, at=at, **known)[place, row.items] for known in ({}, {"groups": ()}))
+    np.testing.assert_allclose(sum(row.why.values()), whole - base, atol=1e-3)
+    assert sum(row.shares.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_words_count_parts_and_leaks(explorer) -> None:
+    for user in range(5):
+        late = explorer.describe({"user": user, "protocol": "ratio, latest"})
+        assert " 0 of 1 test choices" in late or " 0 of 2 test choices" in late
+    leaks = [explorer.describe({"user": user, "protocol": "ratio, random"}) for user in range(20)]
+    assert any("training choice: 1 of 1" in words for words in leaks)
+    assert all("common" in words and "%" in words for words in leaks)
+
+
+def test_controls_move_the_picture_and_drawing_is_pure(shop) -> None:
+    explorer = ShopExplorer(shop, user=3)
+    params, shown = explorer.params, explorer.picture.value
+    first = plots.png(explorer.render(params))
+    explorer.controls["protocol"].value = "ratio, latest"
+    assert explorer.picture.value != shown
+    explorer.controls["user"].value = shop.n_users - 1
+    assert "Not drawn" not in explorer.status.value
+    assert plots.png(explorer.render(params)) == first
+    for control in explorer.controls.values():
+        assert control.description
+        assert not getattr(control, "continuous_update", False)
+
+
+def test_examples_care_for_one_group_each(explorer, shop) -> None:
+    examples = explorer.examples()
+    assert shop.truth["user_weights"][examples].argmax(axis=1).tolist() == [0, 1, 2]
+    assert all(5 <= len(explorer.rows(user)) <= explorer.columns for user in examples)
+    assert explorer.static(examples[:1]).get_figheight() < explorer.static().get_figheight() / 2
+
+
+def test_data_without_truth_and_times_are_shown_too(tmp_path: Path) -> None:
+    small = make_shop(tmp_path, [f"<b>thing</b> & {i} $x$" for i in range(12)])
+    explorer = ShopExplorer(small)
+    assert explorer.controls["protocol"].options == ("ratio, random", "k-fold", "cold items")
+    row = explorer.history(2, "ratio, random")
+    assert (row.why, row.shares, row.dates) == (None, None, [])
+    assert explorer.describe(explorer.params) == "User 0; ratio, random: 2 train, 1 valid, 1 test."
+    assert explorer.picture.value.startswith("<img alt=")
+    assert len(explorer.examples()) == 3
+
+
+def test_a_user_without_choices_is_an_empty_row(tmp_path: Path) -> None:
+    small = make_shop(tmp_path)
+    bare = small.replace(interactions=small.interactions[small.interactions["user"] != 4])
+    explorer = ShopExplorer(bare, user=4)
+    assert explorer.describe(explorer.params) == "User 4; ratio, random: 0 train, 0 valid, 0 test."
+    assert "Not drawn" not in explorer.status.value
