@@ -118,23 +118,26 @@ class _PairwiseInfoNCE(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, views: Tensor, fused: Tensor, temperature: float, symmetric: bool, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx, views: Tensor, fused: Tensor, temperature: float, symmetric: bool, dtype: torch.dtype, each: float
+    ) -> Tensor:
         m, n, _ = views.shape
         cross = [_Exponentials(view, fused, temperature, dtype) for view in views]
         inside = [_Exponentials(view, view, temperature, dtype) for view in views]
         own = _Exponentials(fused, fused, temperature, dtype) if symmetric else None
         positive = (torch.linalg.vecdot(views, fused) - 1) / temperature  # (M, N)
+        diagonal = positive.exp()  # the positives are in the sums like the rest, but stand for themselves alone
         own_sums = own.sums(views.dtype)[0] if own else None
         weight = (0.5 if symmetric else 1.0) / (m * n)
         loss = views.new_zeros(())
         to_fused, from_fused = [], []  # 1 / partition sum of both directions, per modality
         for i in range(m):
             rows, cols = cross[i].sums(views.dtype)
-            rows = rows + inside[i].sums(views.dtype)[0]
+            rows = each * (rows + inside[i].sums(views.dtype)[0]) + (1 - each) * diagonal[i]
             loss += weight * (rows.log() - positive[i]).sum()
             to_fused.append(weight / rows)
             if symmetric:
-                cols = cols + own_sums
+                cols = each * (cols + own_sums) + (1 - each) * diagonal[i]
                 loss += weight * (cols.log() - positive[i]).sum()
             from_fused.append(weight / cols if symmetric else torch.zeros_like(rows))
         if any(ctx.needs_input_grad[:2]):
@@ -142,12 +145,13 @@ class _PairwiseInfoNCE(torch.autograd.Function):
             grad_views, grad_fused = -pull * fused.expand_as(views), -pull * views.sum(dim=0)
             for i in range(m):
                 p, q = to_fused[i], from_fused[i]
-                a, b = cross[i].weighted(p, q, views[i], fused)
-                grad_views[i] += a + inside[i].weighted(p, p, views[i], views[i])[0]
-                grad_fused += b
+                a, b = cross[i].weighted(each * p, each * q, views[i], fused)
+                alone = ((1 - each) * (p + q) * diagonal[i])[:, None]
+                grad_views[i] += a + inside[i].weighted(each * p, each * p, views[i], views[i])[0] + alone * fused
+                grad_fused += b + alone * views[i]
             if symmetric:
                 q = torch.stack(from_fused).sum(dim=0)
-                grad_fused += own.weighted(q, q, fused, fused)[0]
+                grad_fused += own.weighted(each * q, each * q, fused, fused)[0]
             ctx.save_for_backward(grad_views / temperature, grad_fused / temperature)
         return loss
 
@@ -155,20 +159,26 @@ class _PairwiseInfoNCE(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad: Tensor):
         views, fused = ctx.saved_tensors
-        return grad * views, grad * fused, None, None, None
+        return grad * views, grad * fused, None, None, None, None
 
 
 def pairwise_infonce(
-    views: Tensor, fused: Tensor, temperature: float, symmetric: bool = True, dtype: torch.dtype | None = None
+    views: Tensor,
+    fused: Tensor,
+    temperature: float,
+    symmetric: bool = True,
+    dtype: torch.dtype | None = None,
+    each: float = 1.0,
 ) -> Tensor:
     """Return the mean InfoNCE of every view against the fused rows, all other rows being negatives.
 
-    Shapes: views (M, N, d), fused (N, d), unit or zero rows -> scalar. ``dtype`` is the arithmetic of the products
-    and exponentials (default: that of the input); sums, losses and gradients stay in the input's.
-    Temperatures below 1/30, where a fixed shift could underflow, take a slower path with a maximum per row.
+    Shapes: views (M, N, d), fused (N, d), unit or zero rows -> scalar. Every negative counts `each` times in the
+    partition sum. ``dtype`` is the arithmetic of the products and exponentials (default: that of the input); sums,
+    losses and gradients stay in the input's. Temperatures below 1/30, where a fixed shift could underflow, take a
+    slower path with a maximum per row.
     """
     if temperature * 30 >= 1:
-        return _PairwiseInfoNCE.apply(views, fused, temperature, symmetric, dtype or views.dtype)
+        return _PairwiseInfoNCE.apply(views, fused, temperature, symmetric, dtype or views.dtype, each)
     n = len(fused)
     step = max(1, CHUNK_ELEMENTS // (2 * n))
     total = views.new_zeros(())
@@ -176,16 +186,18 @@ def pairwise_infonce(
         for anchor, other in ((view, fused), (fused, view))[: 2 if symmetric else 1]:
             for start in range(0, n, step):
                 total = total + torch.utils.checkpoint.checkpoint(
-                    _stable_rows, anchor, other, temperature, start, step, use_reentrant=False
+                    _stable_rows, anchor, other, temperature, each, start, step, use_reentrant=False
                 )
     return total / (n * len(views) * (2 if symmetric else 1))
 
 
-def _stable_rows(anchor: Tensor, other: Tensor, temperature: float, start: int, step: int) -> Tensor:
+def _stable_rows(anchor: Tensor, other: Tensor, temperature: float, each: float, start: int, step: int) -> Tensor:
     """Return the summed -log of Eq. 11 for the anchors from ``start``, by log-sum-exp."""
     block = anchor[start : start + step]
     here = torch.arange(len(block), device=block.device)
-    cross, inside = block @ other.T / temperature, block @ anchor.T / temperature
-    inside = inside.index_put((here, here + start), inside.new_tensor(-torch.inf))
-    partition = torch.logsumexp(torch.cat([cross, inside], dim=1), dim=1)
+    weight = block.new_full((len(block), len(anchor)), each).log()
+    inside = block @ anchor.T / temperature + weight.index_put((here, here + start), weight.new_tensor(-torch.inf))
+    cross = block @ other.T / temperature
+    weighted = cross + weight.index_put((here, here + start), weight.new_tensor(0.0))
+    partition = torch.logsumexp(torch.cat([weighted, inside], dim=1), dim=1)
     return (partition - cross[here, here + start]).sum()

@@ -113,7 +113,7 @@ def test_bfloat16_pairs_are_close():
 
 
 def test_sampled_contrast_estimates_the_whole():
-    """Weighted negatives keep the partition's size: the mean of many draws meets the exact loss (Jensen: from below)."""
+    """Weighted negatives keep the partition's size: the mean of many draws meets the exact loss (Jensen)."""
     views, fused = rows(2, 120, 8), rows(120, 8, seed=1)
     exact = float(losses.micro_contrast(views, fused))
     generator = torch.Generator().manual_seed(0)
@@ -123,11 +123,34 @@ def test_sampled_contrast_estimates_the_whole():
     assert float(losses.micro_contrast(views, fused, negatives=500)) == pytest.approx(exact, abs=1e-12)
 
 
-def test_sampled_contrast_gradient():
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("temperature", [0.02, 0.5])
+def test_sampled_contrast_is_a_loop_with_weighted_negatives(temperature, symmetric):
+    view, fused = (ops.unit_rows(rows(12, 4, seed=s)).numpy() for s in (0, 1))
+    chosen = torch.randperm(12, generator=torch.Generator().manual_seed(3))[:7].tolist()
+    total = 0.0
+    for i in chosen:
+        for own, other in ((view, fused), (fused, view))[: 1 + symmetric]:
+            positive = math.exp(own[i] @ other[i] / temperature)
+            rest = sum(math.exp(own[i] @ x[j] / temperature) for j in chosen if j != i for x in (own, other))
+            total -= math.log(positive / (positive + 11 / 6 * rest)) / (1 + symmetric)
+    got = losses.micro_contrast(
+        torch.tensor(view), torch.tensor(fused), temperature=temperature, symmetric=symmetric, negatives=6,
+        generator=torch.Generator().manual_seed(3),
+    )  # fmt: skip
+    assert got.item() == pytest.approx(total / 7, rel=1e-9)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("temperature", [0.02, 0.5])
+def test_sampled_contrast_gradient(temperature, symmetric):
     a, fused = rows(12, 4).requires_grad_(), rows(12, 4, seed=1).requires_grad_()
 
     def loss(a, fused):
-        return losses.micro_contrast(a, fused, negatives=6, generator=torch.Generator().manual_seed(3))
+        generator = torch.Generator().manual_seed(3)
+        return losses.micro_contrast(
+            [a, a * fused], fused, temperature=temperature, symmetric=symmetric, negatives=6, generator=generator
+        )
 
     assert gradcheck(loss, (a, fused))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrec_lite.ops import pairwise_infonce, unit_rows
 
-__all__ = ["micro_contrast", "sampled_infonce"]
+__all__ = ["micro_contrast"]
 
 
 def micro_contrast(
@@ -28,9 +28,9 @@ def micro_contrast(
     alone, as released. Similarities are cosines.
 
     Shapes: view (I, d), or (M, I, d) / a sequence of views for the mean over modalities, fused (I, d) -> scalar >= 0.
-    The sum runs over all items in tiles and never holds (I, I). ``negatives=n`` estimates it from n items drawn
+    The sum runs over all items in tiles and never holds (I, I). ``negatives=n`` estimates it from n + 1 items drawn
     without replacement by ``generator``: they are anchors and one another's negatives, each negative weighted by
-    (I - 1) / (n - 1) so that the partition sum keeps its size. ``dtype=torch.bfloat16`` computes the pair
+    (I - 1) / n so that the partition sum keeps its size. ``dtype=torch.bfloat16`` computes the pair
     terms in bfloat16 and sums them in float32.
     Raises ``ValueError`` for shapes that differ, a temperature <= 0 or negatives outside [1, I).
 
@@ -49,26 +49,5 @@ def micro_contrast(
     if negatives < 1:
         raise ValueError(f"micro_contrast: negatives = {negatives}, but at least one is needed")
     chosen = torch.randperm(n_items, generator=generator)[: negatives + 1].to(fused.device)
-    return sampled_infonce(unit_rows(views[:, chosen]), unit_rows(fused[chosen]), temperature, symmetric, n_items)
-
-
-def sampled_infonce(views: Tensor, fused: Tensor, temperature: float, symmetric: bool, population: int) -> Tensor:
-    """Estimate ``pairwise_infonce`` over ``population`` items from n of them, drawn at random.
-
-    Shapes: views (M, n, d), fused (n, d), unit rows -> scalar. Each negative stands for (population - 1) / (n - 1).
-    """
-    n = len(fused)
-    log_weight = torch.full((n, n), (population - 1) / (n - 1), dtype=fused.dtype, device=fused.device).log()
-    across = log_weight.clone().fill_diagonal_(0)
-    within = log_weight.clone().fill_diagonal_(-torch.inf)
-    own_fused = fused @ fused.T / temperature + within if symmetric else None
-    total = fused.new_zeros(())
-    for view in views:
-        cross = view @ fused.T / temperature
-        positive = cross.diagonal()
-        inside = view @ view.T / temperature + within
-        total = total + (torch.logaddexp((cross + across).logsumexp(1), inside.logsumexp(1)) - positive).mean()
-        if symmetric:
-            back = torch.logaddexp((cross.T + across).logsumexp(1), own_fused.logsumexp(1))
-            total = total + (back - positive).mean()
-    return total / (len(views) * (2 if symmetric else 1))
+    each = (n_items - 1) / negatives
+    return pairwise_infonce(unit_rows(views[:, chosen]), unit_rows(fused[chosen]), temperature, symmetric, dtype, each)
