@@ -6,6 +6,15 @@ Needs ipywidgets (`pip install 'mmrec_lite[notebooks]'`).
 from mmrec_lite.explorers.base import Explorer
 from mmrec_lite.explorers.loss import InfoNCE, LossExplorer
 from mmrec_lite.explorers.neighbours import NearestTable, NeighboursExplorer
+from mmrec_lite.explorers.recommendations import RecommendationsExplorer
 from mmrec_lite.explorers.shop import ShopExplorer
 
-__all__ = ["Explorer", "InfoNCE", "LossExplorer", "NearestTable", "NeighboursExplorer", "ShopExplorer"]
+__all__ = [
+    "Explorer",
+    "InfoNCE",
+    "LossExplorer",
+    "NearestTable",
+    "NeighboursExplorer",
+    "RecommendationsExplorer",
+    "ShopExplorer",
+]

@@ -203,8 +203,9 @@ class VectorMethod(Method):
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> VectorMethod:
-        """Switch between training and evaluation; either way the kept vectors are dropped."""
-        self._vectors = None
+        """Switch between training and evaluation; the vectors of former weights are dropped."""
+        if mode or self.training:
+            self._vectors = None
         return super().train(mode)
 
     def load_state_dict(self, *args, **kwargs):

@@ -122,7 +122,8 @@ class MICRO(VectorMethod):
 
     def train(self, mode: bool = True) -> MICRO:
         """Switch between training and evaluation; the learned graphs are rebuilt with the weights of the moment."""
-        self._kept = {}
+        if mode or self.training:
+            self._kept = {}
         return super().train(mode)
 
     # Sections 3.2 and 3.3.1: propagation and fusion ---------------------------------------------------------------

@@ -10,6 +10,7 @@ from mmrec_lite.plots.charts import draw_matrix, matrix, method_points, populari
 from mmrec_lite.plots.data import history_panel, split_timeline
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel, shelf
 from mmrec_lite.plots.live import LiveCurves
+from mmrec_lite.plots.recommendations import Shelf, recommendation_panel
 from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "MARKERS",
     "LiveCurves",
     "NeighbourRow",
+    "Shelf",
     "draw_matrix",
     "history_panel",
     "img",
@@ -28,6 +30,7 @@ __all__ = [
     "new_figure",
     "png",
     "popularity_curve",
+    "recommendation_panel",
     "save_figure",
     "shelf",
     "show",
