@@ -6,6 +6,7 @@ import difflib
 from typing import Any
 
 import torch
+
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods.backbones import MF, NGCF, LightGCN
 from mmrec_lite.methods.base import HyperparameterError, Hyperparameters, Method, Stage
@@ -13,6 +14,7 @@ from mmrec_lite.methods.mcptr import MCPTR
 from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.methods.mixgcf import MixGCF
 from mmrec_lite.methods.mp4sr import MP4SR
+from mmrec_lite.methods.pamd import PAMD
 from mmrec_lite.methods.reference import ContentKNN, ItemKNN, Oracle, Popularity, Random
 from mmrec_lite.methods.sequences import SASRec
 
@@ -40,6 +42,7 @@ REGISTRY: dict[str, type[Method]] = {
         LightGCN,
         MixGCF,
         MICRO,
+        PAMD,
         MCPTR,
         SASRec,
         MP4SR,

@@ -15,6 +15,7 @@ __all__ = [
     "masked_softmax",
     "mlp",
     "split_common_specific",
+    "standardized",
 ]
 
 
@@ -69,6 +70,19 @@ class DisentangledEncoder(nn.Module):
             return {"primitive": primitive}
         common, specific = split_common_specific(primitive, self.extract)
         return {"primitive": primitive, "common": common, "specific": specific}
+
+
+def standardized(features: Tensor, present: Tensor) -> Tensor:
+    """Bring every column to mean 0 and variance 1 over the items that have the modality; the others stay zero.
+
+    Shapes: features (I, d), present (I,) bool -> (I, d). A constant column becomes 0.
+    """
+    own = features[present]
+    if not len(own):
+        return features
+    spread = own.std(dim=0, correction=0)
+    scaled = (features - own.mean(dim=0)) / torch.where(spread > 0, spread, 1.0)
+    return scaled * present[:, None]
 
 
 class CrossModalMap(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch.autograd import gradcheck
 
 from mmrec_lite.nn import CrossModalMap, DisentangledEncoder, ModalityAttention, heads, split_common_specific
-from mmrec_lite.nn.disentangle import mlp
+from mmrec_lite.nn.disentangle import mlp, standardized
 
 U, N, D, K = 7, 11, 6, 4
 
@@ -87,6 +87,18 @@ def test_absent_views_get_no_attention():
     assert attention.weights(item, views, present).tolist() == [[1, 0], [0, 0]]
     assert torch.equal(attention(item, views, present)[1], item[1])
     assert gradcheck(lambda i, v: attention(i, v, present), (item.requires_grad_(), views))
+
+
+def test_standardized_columns_over_the_items_that_have_them():
+    present = torch.tensor([True] * 6 + [False] * 2)
+    x = (3 + 5 * rows(8, 4)) * present[:, None]
+    x[:6, 3] = 7.0  # a constant column says nothing
+    got = standardized(x, present).numpy()
+    for j in range(3):
+        column = x[:6, j].numpy()
+        np.testing.assert_allclose(got[:6, j], (column - column.mean()) / column.std(), atol=1e-9)
+    assert not got[:, 3].any() and not got[6:].any()
+    assert torch.equal(standardized(x, torch.zeros(8, dtype=torch.bool)), x)
 
 
 # Heads ------------------------------------------------------------------------------------------------------------
