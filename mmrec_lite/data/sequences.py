@@ -89,7 +89,9 @@ class SequenceBatches:
         """Yield one epoch's batches in random order; the generator alone decides who stands together."""
         order = torch.randperm(len(self.starts), generator=generator).numpy()
         pool = _POOL * max(1, round(self.batch_size * len(self.starts) / self.n_cases))
-        order = order[np.lexsort((self.lengths[order], np.arange(len(order)) // pool))]
+        number = np.arange(len(order)) // pool
+        # Up in one pool and down in the next: the batch across their border holds like lengths as well.
+        order = order[np.lexsort((np.where(number % 2, -1, 1) * self.lengths[order], number))]
         done = np.cumsum(self.lengths[order] - 1) - (self.lengths[order] - 1)
         cuts = np.flatnonzero(np.diff(done // self.batch_size)) + 1
         blocks = np.split(order, cuts)

@@ -160,7 +160,7 @@ class Split:
     def history_parts(self, part: str) -> tuple[str, ...]:
         """Which parts are past when `part` is to be predicted: training, before a leave-one-out test validation too.
 
-        A given split counts as leave-one-out where each user's test item comes last and the validation item just before.
+        A given split counts as leave-one-out where every test item comes last and the validation item just before.
         """
         if part != "test" or self.protocol not in ("leave-one-out", "given"):
             return ("train",)
