@@ -21,7 +21,7 @@ __all__ = ["BUTTONS", "LABEL", "SLIDER", "Explorer"]
 KEPT = 64  # pictures kept for moves that come back
 LABEL = {"description_width": "9em"}  # a label is words, not three letters and dots
 SLIDER = {"continuous_update": False, "style": LABEL, "layout": widgets.Layout(width="26em")}
-BUTTONS = {"style": LABEL | {"button_width": "auto"}, "layout": widgets.Layout(width="26em")}
+BUTTONS = {"style": LABEL | {"button_width": "auto"}, "layout": widgets.Layout(width="auto")}
 
 
 class Explorer:

@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ __all__ = [
 # Okabe and Ito's colours: told apart by everybody, in print, too. Yellow is left out, it is too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # colour never stands alone
-HATCHES = ("", "////", "....", "xxxx")
+HATCHES = ("", "////", "----", "xxxx")  # of straight lines: dots make an SVG ten times as large
 INK, GREY, PALE = "#222222", "#6b6b6b", "#d9d9d9"
 FONT = 11  # points; a figure 9 inches wide fills a projector, so that this reads from the last row
 DPI = 110
@@ -144,7 +145,17 @@ def _svg(figure: Figure) -> bytes:
     out = io.BytesIO()
     with rc_context({"svg.hashsalt": "mmrec_lite", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, dpi=DPI)
-    return out.getvalue()
+    return re.sub(rb"(?<=data:image/png;base64,)[A-Za-z0-9+/=\s]+", _small, out.getvalue())
+
+
+def _small(picture: re.Match[bytes]) -> bytes:
+    """Write an embedded PNG again with 256 colours: a third of the size."""
+    from PIL import Image
+
+    full = Image.open(io.BytesIO(base64.b64decode(picture[0]))).convert("RGB")
+    out = io.BytesIO()
+    full.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return base64.b64encode(out.getvalue())
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
