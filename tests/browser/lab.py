@@ -144,6 +144,7 @@ class LabPage:
         height = self.page.evaluate(
             "() => document.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 1000")
         self.page.set_viewport_size({"width": size["width"], "height": min(int(height) + 150, 15_000)})
+        self.page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer')?.scrollTo(0, 0)")
         self.page.wait_for_timeout(300)
         self.page.screenshot(path=path)
         self.page.set_viewport_size(size)
