@@ -41,7 +41,7 @@ class PAMDConfig(PairwiseHyperparameters):
     )
     dim: int = Field(150, ge=1, description="width of all representations and embeddings")
     standardize: bool = Field(
-        False, description="features to mean 0 and variance 1 a column, over the items that have them"
+        True, description="features to mean 0, variance 1 a column: unit-length ones saturate Eq. 10 at once"
     )
     depth: int = Field(2, ge=1, description="linear layers of every MLP; 1 is the released plain linear map")
     order: Literal["bounded", "printed", "infonce"] = Field("bounded", description="form of Eq. 10")

@@ -279,6 +279,13 @@ def test_starts(split, init, low, high):
     assert {"xavier": 0.1, "uniform": 0.29, "normal": 1.0}[init] == pytest.approx(float(user.std()), rel=0.5)
 
 
+def test_features_are_standardised_unless_told_otherwise(split):
+    raw = torch.from_numpy(split.dataset.dense("text"))
+    assert torch.equal(make(split, standardize=False).features_text, raw)
+    made = make(split).features_text
+    torch.testing.assert_close(made, (raw - raw.mean(0)) / raw.std(0, correction=0))
+
+
 # Missing modalities, held-out data, reuse ---------------------------------------------------------------------------
 
 
