@@ -354,6 +354,7 @@ def propagate(graph: Tensor, x: Tensor, layers: int, pool: str = "last", transpo
         if constant:
             x = _ConstantProduct.apply(graph, transpose, x)
         else:
-            x = _WeightedProduct.apply(edges(graph)[2], x, graph.crow_indices(), graph.col_indices(), tuple(graph.shape))
+            pattern = graph.crow_indices(), graph.col_indices(), tuple(graph.shape)
+            x = _WeightedProduct.apply(edges(graph)[2], x, *pattern)
         total = total + x if pool == "mean" else total
     return total / (layers + 1) if pool == "mean" else x

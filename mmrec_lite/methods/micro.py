@@ -57,7 +57,7 @@ class MICRO(VectorMethod):
     Config = MICROConfig
     profiles: ClassVar = {
         "paper": {},
-        "lecture": {"lr": 5e-3, "epochs": 60, "patience": 10, "negatives": 1024},
+        "lecture": {"lr": 5e-3, "epochs": 60, "patience": 10, "negatives": 256},
     }
 
     def __init__(self, split: Split, config: MICROConfig, seed: int):

@@ -254,7 +254,7 @@ def test_what_the_data_do_not_allow_is_refused(split, hyper, message):
 
 def test_without_features_micro_names_the_variant_that_works(split):
     bare = mm.split(split.dataset.replace(features={}), "ratio", seed=0)
-    with pytest.raises(ValueError, match="data set 'tiny' has none.*variant='cf'"):
+    with pytest.raises(ValueError, match=r"data set 'tiny' has none.*variant='cf'"):
         make(bare)
     assert make(bare, variant="cf").embeddings().keys() == {"id", "final"}
 

@@ -1,0 +1,85 @@
+"""Pictures to vectors, by the small model that ships and by one trained here."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mmrec_lite as mm
+from mmrec_lite.data.bazaar import CLIP_FOLDER
+from mmrec_lite.features import ImageEncoder, train_small_clip
+
+NEEDS_CLIP = pytest.mark.skipif(
+    not all(__import__("importlib.util").util.find_spec(m) for m in ("open_clip", "transformers")),
+    reason="needs the extra 'features'",
+)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> ImageEncoder:
+    return ImageEncoder("bazaar")
+
+
+@NEEDS_CLIP
+def test_shipped_vectors_are_those_of_the_shipped_model(encoder):
+    shop = mm.load("bazaar")
+    vectors = encoder.encode(shop.image(i) for i in range(8))
+    assert vectors.dtype == np.float32
+    assert np.allclose(vectors, shop.features["image"][:8], atol=2e-3)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+@NEEDS_CLIP
+def test_local_dir_paths_and_missing_pictures(tmp_path):
+    Image.new("RGBA", (40, 20), (200, 30, 30, 255)).save(tmp_path / "a.png")
+    vectors = ImageEncoder(f"local-dir:{CLIP_FOLDER}", batch_size=2).encode([tmp_path / "a.png", None, None, None])
+    assert vectors.shape[0] == 4
+    assert vectors[0].any() and not vectors[1:].any()
+
+
+@NEEDS_CLIP
+def test_words_and_pictures_share_a_space(encoder):
+    shop = mm.load("bazaar")
+    hue = shop.truth["item_hue"]
+    blue, red = (np.flatnonzero(hue == k)[:20] for k in (5, 0))
+    word = encoder.encode_texts(["blue"])[0]
+    pictures = shop.dense("image") @ word
+    assert pictures[blue].mean() > pictures[red].mean() + 0.1
+    assert encoder.knows(["blue", "watering can", "porcelain"]).tolist() == [True, True, False]
+
+
+@NEEDS_CLIP
+def test_a_small_model_learns_two_colours(tmp_path):
+    rng = np.random.default_rng(0)
+    names = ["red", "blue"]
+    colours = {"red": (220, 40, 40), "blue": (40, 40, 220)}
+    labels = [names[n % 2] for n in range(64)]
+    pictures = [Image.new("RGB", (32, 32), tuple(int(c + rng.integers(-30, 30)) for c in colours[n])) for n in labels]
+    folder = train_small_clip(
+        pictures, [f"a {name} square" for name in labels], tmp_path / "clip", epochs=6, batch_size=16, progress=False
+    )
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".json", ".json", ".safetensors"]
+    model = ImageEncoder(f"local-dir:{folder}")
+    vectors = model.encode(pictures)
+    likeness = vectors @ model.encode_texts(["a red square", "a blue square"]).T
+    right = likeness.argmax(axis=1) == np.array([names.index(name) for name in labels])
+    assert right.mean() > 0.9
+
+
+def test_wrong_use_is_refused(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="without weights would give random vectors"):
+        ImageEncoder("ViT-B-32")
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        ImageEncoder("bazaar", batch_size=0)
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(ImportError, match=r"pip install 'mmrec_lite\[features\]'"):
+        ImageEncoder("bazaar").encode([])
+
+
+@NEEDS_CLIP
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="could not be loaded"):
+        ImageEncoder(f"local-dir:{tmp_path / 'nothing'}").encode_texts(["a"])
