@@ -160,18 +160,13 @@ def _probe(vectors: np.ndarray, labels: np.ndarray) -> float:
     return (fitted.score(x[test], labels[test]) - chance) / (1 - chance)
 
 
-# The small CLIP hardly reads the emblem that shows the theme, and the pattern less well than colours: measured .01
-# and .38 of what is possible. Those two bounds say what it does, not what it should.
-WEAK = {("image", "theme"): -1.0, ("image", "pattern"): 0.3}
-
-
 @pytest.mark.parametrize(
     ("modality", "shown", "hidden"), [("image", "image_only", "text_only"), ("text", "text_only", "image_only")]
 )
 def test_features_carry_their_factors_and_no_others(shop, modality, shown, hidden):
     vectors = shop.dense(modality)
     for name in v.GROUPS["common"] | v.GROUPS[shown]:
-        assert _probe(vectors, shop.truth[f"item_{name}"]) > WEAK.get((modality, name), 0.4), name
+        assert _probe(vectors, shop.truth[f"item_{name}"]) > 0.5, name
     for name in v.GROUPS[hidden]:
         assert _probe(vectors, shop.truth[f"item_{name}"]) < 0.08, name
 

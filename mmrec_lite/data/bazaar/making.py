@@ -32,7 +32,7 @@ def build(
     users: int = 2000,
     items: int = 2500,
     interactions: int = 14_000,
-    clip_epochs: int = 36,
+    clip_epochs: int = 50,
     text_model: str = "offline",
     overwrite: bool = False,
 ) -> Path:
