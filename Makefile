@@ -69,7 +69,8 @@ lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml
 
 bench: env  ## speed and memory, on data of the size of a published set (minutes)
 	@mkdir -p build
-	$(PY) -m pytest tests/benchmarks --benchmark-only --benchmark-json=build/bench.json
+	$(PY) -m pytest tests/benchmarks -k "$(ONLY)" --benchmark-only --benchmark-json=build/bench.json
+	$(PY) -m tests.benchmarks.table build/bench.json tests/benchmarks/README.md
 
 browser: env  ## install Chromium for the browser tests, if it is missing
 	@if $(PY) -m tests.browser.chromium; then :; \

@@ -124,7 +124,7 @@ def test_bfloat16_pairs_are_close(tile, temperature, symmetric):
 
 
 def test_float16_pairs_are_refused():
-    with pytest.raises(ValueError, match="float16 cannot hold the exponentials, take torch.bfloat16"):
+    with pytest.raises(ValueError, match="float16 cannot hold the exponentials"):
         losses.micro_contrast(rows(5, 4).float(), rows(5, 4, seed=1).float(), dtype=torch.float16)
 
 

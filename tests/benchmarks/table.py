@@ -1,0 +1,74 @@
+"""Draw what `make bench` measured as a page: python -m tests.benchmarks.table build/bench.json README.md
+
+Seconds and MiB are this machine's; the ratio to the first row of a table is what may be compared, since all rows of a
+table are measured in one run. A table's rows are written again when they were measured again; the others stay.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+HEAD = """# Speed and memory
+
+`make bench` measures and writes this page; `make bench ONLY=micro` measures one file's tables. Data are generated in
+the sizes of published sets (`worlds.py`); every row is a process of its own. **Compare ratios, not seconds**: machines
+differ and are shared. MiB is the peak of the whole process, the interpreter and its libraries among it.
+"""
+
+
+def machine() -> str:
+    """Return the sentence that says where the figures come from."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return (
+        f"{model}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"NumPy {np.__version__}"
+    )
+
+
+def tables(results: dict) -> dict[str, str]:
+    """Return group -> Markdown table, in the order of measuring."""
+    groups: dict[str, list[dict]] = {}
+    for row in results["benchmarks"]:
+        groups.setdefault(row["group"], []).append(row["extra_info"])
+    return {group: _table(rows) for group, rows in groups.items()}
+
+
+def _table(rows: list[dict]) -> str:
+    extra = [k for k in ("recall@20", "ndcg@20", "epochs") if any(k in row for row in rows)]
+    lines = [
+        f"| | {' | '.join(['seconds', 'times as fast as the first', 'MiB', *extra])} |",
+        "|---" * (4 + len(extra)) + "|",
+    ]
+    first = rows[0]["seconds"]
+    for row in rows:
+        more = [f"{row[k]:.0f}" if k == "epochs" else f"{row[k]:.4f}" for k in extra]
+        cells = [f"{row['seconds']:.3g}", f"{first / row['seconds']:.2g}", f"{row['MiB']:.0f}", *more]
+        lines.append(f"| {row['label']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(results: dict, page: Path) -> None:
+    """Replace or append each measured table with its date and machine, beside first, then renamed."""
+    text = page.read_text() if page.exists() else HEAD
+    for group, table in tables(results).items():
+        section = f"\n## {group}\n\n{table}\n\n*{results['datetime'][:10]}, {machine()}.*\n"
+        old = re.compile(rf"\n## {re.escape(group)}\n.*?(?=\n## |\Z)", re.S)
+        text = old.sub(lambda _, new=section: new, text) if old.search(text) else text + section
+    beside = page.with_suffix(".tmp")
+    beside.write_text(text)
+    os.replace(beside, page)
+
+
+if __name__ == "__main__":
+    write(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
