@@ -91,7 +91,7 @@ def test_every_figure_draws_the_same_twice_and_is_not_blank(shop: MultimodalData
 
 def test_a_panel_is_a_term_or_the_metric() -> None:
     axes = plots.training_curves(History(EPOCHS)).axes
-    assert [ax.get_title(loc="left") for ax in axes] == ["bpr", "contrast", "recall@20, validation"]
+    assert [ax.get_title(loc="left") for ax in axes] == ["bpr", "contrast", "valid recall@20"]
     best = axes[-1].lines[-1]
     assert best.get_marker() == "*"
     assert list(best.get_xdata()) == [3]  # the first epoch that reached the best value

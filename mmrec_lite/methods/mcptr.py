@@ -44,6 +44,9 @@ class MCPTRConfig(PairwiseHyperparameters):
     n_negatives: int = Field(4, ge=1, description="unobserved items drawn for each pair in Eq. 15")
     pretrain_lr: float = Field(1e-3, gt=0, description="Adam's learning rate in pre-training")
     pretrain_epochs: int = Field(200, ge=0, description="most epochs of pre-training")
+    start_scale: float = Field(
+        1.0, gt=0, description="factor on the pre-trained vectors as fine-tuning's start; long ones hardly move"
+    )
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate in fine-tuning")
     batch_size: int = Field(2048, ge=1, description="training pairs a step")
     cf_layers: int = Field(3, ge=0, description="propagation layers of LightGCN in fine-tuning")
@@ -71,6 +74,7 @@ class MCPTR(VectorMethod):
             "pretrain_lr": 5e-3,
             "pretrain_epochs": 30,
             "adapter_dim": 128,
+            "start_scale": 0.2,
             "lr": 5e-3,
             "epochs": 60,
             "patience": 8,
@@ -214,7 +218,7 @@ class MCPTR(VectorMethod):
         """Before the first epoch of fine-tuning, start LightGCN from the pre-trained vectors."""
         if epoch == 0 and self.config.variant not in ("Random", "CLIP"):
             for target, source in zip((self.backbone.user, self.backbone.item), self.pretrained_vectors(), strict=True):
-                target.copy_(source)
+                target.copy_(self.config.start_scale * source)
         self.tuned.fill_(True)
 
     def tuning_loss(self, batch: Triples) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ def training_curves(history: Any, size: tuple[float, float] | None = None) -> Fi
     names.sort(key=lambda name: name.startswith("valid "))
     figure, axes = new_figure(1, len(names), size or (min(3.1 * len(names), 11), 2.7))
     for name, ax in zip(names, axes[0], strict=True):
-        style_axes(ax, f"{name.removeprefix('valid ')}, validation" if name.startswith("valid ") else name, "epoch")
+        style_axes(ax, name, "epoch")
         for place, (label, frame) in enumerate(frames.items()):
             if name in frame:
                 _curve(ax, frame[["step", name]].dropna(), place, label)

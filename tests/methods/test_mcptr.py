@@ -165,6 +165,14 @@ def test_fine_tuning_starts_where_pretraining_ended(split):
     assert torch.equal(model.backbone.item, 2 * item)
 
 
+def test_the_start_may_be_shortened(split):
+    model = make(split, start_scale=0.25)
+    model.begin_tuning()
+    user, item = model.pretrained_vectors()
+    torch.testing.assert_close(model.backbone.user.data, user / 4)
+    torch.testing.assert_close(model.backbone.item.data, item / 4)
+
+
 def test_a_saved_pretraining_gives_identical_scores_and_the_same_fine_tuning(split, tmp_path):
     model, other = make(split), make(split, seed=1)
     mm.fit(model, split, epochs=2, stages=["pretrain"], progress=False)

@@ -6,7 +6,7 @@ import importlib
 import re
 
 import mmrec_lite as mm
-from mmrec_lite.methods.micro import MICRO
+from mmrec_lite.methods import REGISTRY
 
 
 def test_every_lesson_is_listed(repository):
@@ -20,9 +20,10 @@ def test_every_function_exists(repository):
     text = (repository / "notebooks" / "README.md").read_text().split("## From an equation")[1]
     names = [n for row in re.findall(r"^\|[^|]*\|([^|]*)\|", text, re.M) for n in re.findall(r"`([\w.]+)`", row)]
     assert len(names) > 20
+    classes = {method.__name__: method for method in REGISTRY.values()}
     for name in names:
         module, _, attribute = name.rpartition(".")
-        owner = MICRO if module == "MICRO" else importlib.import_module(f"mmrec_lite.{module}")
+        owner = classes.get(module) or importlib.import_module(f"mmrec_lite.{module}")
         assert hasattr(owner, attribute), name
 
 
