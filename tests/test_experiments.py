@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 import mmrec_lite as mm
 from mmrec_lite import experiments
+from mmrec_lite.methods import REGISTRY
 from tests.tiny import tiny_shop
 
 FAST = {"dim": 8, "k": 4, "epochs": 2, "batch_size": 64}
@@ -98,3 +100,10 @@ def test_an_ablation_has_every_variant_and_every_modality_alone(shop):
 def test_an_unknown_method_stops_the_sweep_at_once(shop):
     with pytest.raises(ValueError, match="there is no method 'mikro'"):
         mm.sweep(["mf", "mikro"], shop, progress=False)
+
+
+@pytest.mark.parametrize("name", list(REGISTRY))
+def test_no_hyper_parameter_hides_behind_an_argument(name):
+    """run(candidates=16) once meant a method's candidates and ranked against 16 sampled items instead."""
+    taken = {p for call in (mm.run, mm.sweep, mm.create) for p in inspect.signature(call).parameters}
+    assert not taken & set(REGISTRY[name].Config.model_fields)

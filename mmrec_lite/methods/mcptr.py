@@ -50,7 +50,7 @@ class MCPTRConfig(PairwiseHyperparameters):
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate in fine-tuning")
     batch_size: int = Field(2048, ge=1, description="training pairs a step")
     cf_layers: int = Field(3, ge=0, description="propagation layers of LightGCN in fine-tuning")
-    candidates: int = Field(64, ge=1, description="M, items drawn for each pair to make its negative from")
+    n_candidates: int = Field(64, ge=1, description="M, items drawn for each pair to make its negative from")
     mixing: Literal["hop", "candidate"] = Field("hop", description="one alpha a pair and layer, or one a candidate too")
 
 
@@ -78,7 +78,7 @@ class MCPTR(VectorMethod):
             "lr": 5e-3,
             "epochs": 60,
             "patience": 8,
-            "candidates": 16,
+            "n_candidates": 16,
         },
     }
 
@@ -86,7 +86,7 @@ class MCPTR(VectorMethod):
         super().__init__(split, config, seed)
         self.modalities = self._chosen(split)
         self.backbone = make_backbone("lightgcn", split, config.dim, config.cf_layers)
-        self.tuning_batches = PairBatches(split, config.batch_size, n_negatives=config.candidates)
+        self.tuning_batches = PairBatches(split, config.batch_size, n_negatives=config.n_candidates)
         self.register_buffer("tuned", torch.tensor(config.variant in ("Random", "CLIP")))
         if config.variant in ("Random", "CLIP"):
             self.pretrained = ()

@@ -24,7 +24,7 @@ class MixGCFConfig(PairwiseHyperparameters):
     batch_size: int = Field(2048, ge=1, description="training pairs a step")
     layers: int = Field(3, ge=0, description="propagation layers on the user-item graph")
     graph: Literal["sym", "row+self"] = Field("sym", description="normalisation of the user-item graph")
-    candidates: int = Field(64, ge=1, description="M, items drawn for each pair to make its negative from")
+    n_candidates: int = Field(64, ge=1, description="M, items drawn for each pair to make its negative from")
     mixing: Literal["hop", "candidate"] = Field("hop", description="one alpha a pair and layer, or one a candidate too")
 
 
@@ -35,11 +35,11 @@ class MixGCF(LightGCN):
     summary = "LightGCN against hard negatives mixed from 64 candidates"
     source = "Huang et al., KDD 2021"
     Config = MixGCFConfig
-    profiles: ClassVar = {"paper": {}, "lecture": {"lr": 5e-3, "epochs": 60, "patience": 8, "candidates": 16}}
+    profiles: ClassVar = {"paper": {}, "lecture": {"lr": 5e-3, "epochs": 60, "patience": 8, "n_candidates": 16}}
 
     def __init__(self, split: Split, config: MixGCFConfig, seed: int):
         super().__init__(split, config, seed)
-        self.batches = PairBatches(split, config.batch_size, n_negatives=config.candidates)
+        self.batches = PairBatches(split, config.batch_size, n_negatives=config.n_candidates)
 
     def loss(self, batch: Triples) -> dict[str, Tensor]:
         """Return the terms `bpr` and `l2` of one batch."""

@@ -31,7 +31,7 @@ def split():
 
 
 def make(split, **hyper):
-    small = {"dim": 8, "adapter_dim": 10, "batch_size": 64, "lr": 0.01, "pretrain_lr": 0.01, "candidates": 5}
+    small = {"dim": 8, "adapter_dim": 10, "batch_size": 64, "lr": 0.01, "pretrain_lr": 0.01, "n_candidates": 5}
     return mm.create("mcptr", split, **small | hyper)
 
 
@@ -135,7 +135,7 @@ def test_modalities_alone_and_together(split, letter):
 def test_random_is_mixgcf(split):
     """The same seed, the same training: MCPTR without pre-training is plain MixGCF, bit by bit."""
     random = make(split, variant="Random")
-    plain = mm.create("mixgcf", split, dim=8, batch_size=64, lr=0.01, candidates=5)
+    plain = mm.create("mixgcf", split, dim=8, batch_size=64, lr=0.01, n_candidates=5)
     for model in (random, plain):
         mm.fit(model, split, epochs=2, progress=False)
     assert torch.equal(random.backbone.user, plain.backbone.user)
@@ -273,7 +273,7 @@ def test_an_option_changes_pretraining(split, hyper):
     assert values[0] != pytest.approx(values[1], rel=1e-6)
 
 
-@pytest.mark.parametrize("hyper", [{"mixing": "candidate"}, {"candidates": 9}, {"cf_layers": 1}, {"l2": 0.1}])
+@pytest.mark.parametrize("hyper", [{"mixing": "candidate"}, {"n_candidates": 9}, {"cf_layers": 1}, {"l2": 0.1}])
 def test_an_option_changes_fine_tuning(split, hyper):
     values = []
     for model in (make(split), make(split, **hyper)):
