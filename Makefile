@@ -11,7 +11,7 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks figures lock bench browser clean
+.PHONY: help env demo test lab notebooks figures table lock bench browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
 
@@ -57,6 +57,9 @@ figures: env  ## draw figures/ again: executes the notebooks that save a figure
 	@mkdir -p figures
 	MMREC_FIGURES=$(CURDIR)/figures $(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) \
 	  $$(grep -l 'save_figure(' $(NOTEBOOKS) /dev/null)
+
+table: env  ## measure the README's table on the shop: 15 methods, 5 seeds (an hour)
+	$(PY) -m tests.readme_table
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.
 lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml

@@ -1,0 +1,145 @@
+"""The README's tables: measure the shop's (`make table`), and draw both into README.md.
+
+Five seeds on the embedded shop; each decides the split, the weights and the batches together, and all methods of a
+seed share the split. Runs are kept in build/table, so a stopped call goes on where it was. The rows behind the tables
+are committed as figures/bazaar_table.csv and figures/real_data.csv, and a test holds the README to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+import mmrec_lite as mm
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROWS = REPOSITORY / "figures" / "bazaar_table.csv"
+REAL_ROWS = REPOSITORY / "figures" / "real_data.csv"
+README = REPOSITORY / "README.md"
+SEEDS = (0, 1, 2, 3, 4)
+REFERENCE = "MICRO, image + text"
+ALL = ("ratio", "cold-items", "leave-one-out")
+RECIPES: dict[str, tuple[str, dict, tuple[str, ...]]] = {  # label -> method, hyper-parameters, protocols
+    "random": ("random", {}, ALL),
+    "popularity": ("popularity", {}, ALL),
+    "nearest neighbours in content": ("content_knn", {}, ALL),
+    "MF": ("mf", {}, ALL[:2]),
+    "LightGCN": ("lightgcn", {}, ALL),
+    "SASRec": ("sasrec", {}, ALL),
+    "MICRO, image": ("micro", {"modalities": ("image",)}, ALL[:2]),
+    "MICRO, text": ("micro", {"modalities": ("text",)}, ALL[:2]),
+    REFERENCE: ("micro", {}, ALL),
+    "MICRO w/o contrast": ("micro", {"variant": "w/o contrast"}, ALL[:2]),
+    "MICRO/feats": ("micro", {"variant": "micro/feats"}, ALL[:2]),
+    "PAMD": ("pamd", {}, ALL),
+    "MCPTR": ("mcptr", {}, ALL),
+    "MP4SR": ("mp4sr", {}, ALL),
+    "oracle (knows the planted truth)": ("oracle", {}, ALL),
+}
+COLUMNS = {  # measured -> printed
+    "recall@20": "Recall@20",
+    "ndcg@20": "NDCG@20",
+    "recall@20 rare": "rare items",
+    "recall@20 cold-items": "new items",
+    "recall@20 leave-one-out": "next item",
+}
+
+
+def measure(labels: list[str], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """Run recipes on seeds under their protocols; return one row a recipe and seed."""
+    rows = []
+    for seed in seeds:
+        for label in labels:
+            method, hyper, protocols = RECIPES[label]
+            row: dict = {"label": label, "seed": seed}
+            for protocol in protocols:
+                result = mm.run(
+                    method,
+                    "bazaar",
+                    protocol=protocol,
+                    profile="lecture",
+                    seed=seed,
+                    split_seed=seed,
+                    save=REPOSITORY / "build" / "table",
+                    **hyper,
+                )
+                if protocol == "ratio":
+                    row |= {key: result.metrics[key] for key in ("recall@20", "ndcg@20")}
+                    row["recall@20 rare"] = result.slices.set_index("bin")["recall@20"]["1-2"]
+                    row["seconds"] = result.row["seconds fit"]
+                else:
+                    row[f"recall@20 {protocol}"] = result.metrics["recall@20"]
+            print(row, flush=True)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def render(rows: pd.DataFrame) -> str:
+    """Draw the Markdown table: mean ± sample standard deviation over the seeds, and p against MICRO."""
+    lines = [f"| | {' | '.join(COLUMNS.values())} | p |", "|---" * (len(COLUMNS) + 2) + "|"]
+    reference = rows[rows["label"] == REFERENCE].sort_values("seed")
+    for label in RECIPES:
+        group = rows[rows["label"] == label].sort_values("seed")
+        cells = [_mean_and_sd(group[column]) for column in COLUMNS]
+        p = "" if label == REFERENCE else _p(reference["recall@20"], group["recall@20"])
+        lines.append(f"| {label} | {' | '.join(cells)} | {p} |")
+    return "\n".join(lines)
+
+
+def _mean_and_sd(values: pd.Series) -> str:
+    return "" if values.isna().all() else f"{values.mean():.3f} ± {values.std():.3f}"
+
+
+def _p(a: pd.Series, b: pd.Series) -> str:
+    value = mm.compare(a.to_numpy(), b.to_numpy())["p_t"]
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def render_real(rows: pd.DataFrame) -> str:
+    """Draw what was measured on the real sets: mean ± sample standard deviation over the seeds."""
+    lines = ["| data, protocol | method | settings tried | Recall@20 | NDCG@20 |", "|---|---|---|---|---|"]
+    for (data, protocol, method), group in rows.groupby(["data", "protocol", "method"]):
+        cells = [_mean_and_sd(group[column]) for column in ("recall@20", "ndcg@20")]
+        lines.append(f"| {data}, {protocol} | `{method}` | {group['tried'].iloc[0]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(name: str, table: str) -> None:
+    """Put a table between the README's markers of its name, beside first, then renamed."""
+    text = README.read_text()
+    pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+    if not re.search(pattern, text, re.S):
+        raise SystemExit(f"README.md has no <!-- {name} --> and <!-- /{name} --> markers to put the table between.")
+    beside = README.with_suffix(".tmp")
+    beside.write_text(re.sub(pattern, lambda m: m[1] + table + m[2], text, flags=re.S))
+    os.replace(beside, README)
+
+
+def main() -> None:
+    """Measure what is asked for, keep the other rows, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draw-only", action="store_true", help="from the committed rows, without measuring")
+    parser.add_argument("--only", nargs="*", choices=list(RECIPES), help="measure these rows, keep the others")
+    parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS, help="with --no-keep: to share the work out")
+    parser.add_argument("--no-keep", action="store_true", help="measure into build/table alone")
+    args = parser.parse_args()
+    if not args.draw_only:
+        measured = measure(args.only or list(RECIPES), tuple(args.seeds))
+        if args.no_keep:
+            return
+        if args.only and ROWS.exists():
+            old = pd.read_csv(ROWS)
+            measured = pd.concat([old[~old["label"].isin(args.only)], measured])
+        beside = ROWS.with_suffix(".tmp")
+        measured.to_csv(beside, index=False, float_format="%.6f")
+        os.replace(beside, ROWS)
+    write("table", render(pd.read_csv(ROWS)))
+    write("real", render_real(pd.read_csv(REAL_ROWS)))
+
+
+if __name__ == "__main__":
+    main()
