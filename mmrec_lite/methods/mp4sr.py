@@ -18,6 +18,7 @@ from mmrec_lite.losses import catalogue_scores, cross_modal_loss, next_item_loss
 from mmrec_lite.methods.base import Modalities, Stage
 from mmrec_lite.methods.sequences import SequenceConfig, SequenceMethod
 from mmrec_lite.nn import ContentEncoder, complementary_mixup, drop_items
+from mmrec_lite.nn.disentangle import standardized
 
 __all__ = ["MP4SR", "MP4SRConfig"]
 
@@ -45,6 +46,7 @@ class MP4SRConfig(SequenceConfig):
     experts: int = Field(8, ge=1, description="O, experts a modality")
     attention_dim: int = Field(64, ge=1, description="d_a, width of the sentence attention")
     sentences: int = Field(10, ge=1, description="most sentences (pictures) of an item")
+    standardize: bool = Field(False, description="bring every column of the sentence vectors to mean 0 and variance 1")
     lam: float = Field(0.01, ge=0, description="lambda, weight of the cross-modality contrast in Eq. 11")
     rho: float = Field(0.2, ge=0, lt=1, description="rho, share of items dropped from sequences in pre-training")
     drop: Literal["fixed", "uniform"] = Field("fixed", description="'uniform': U(0, rho) a batch, as released")
@@ -56,6 +58,7 @@ class MP4SRConfig(SequenceConfig):
     warm: int = Field(0, ge=0, description="pre-train on items with at least this many training interactions")
     pretrain_epochs: int = Field(300, ge=0, description="most epochs of pre-training")
     pretrain_patience: int | None = Field(None, ge=1, description="early stopping of pre-training; default: none")
+    finetune_temperature: float | None = Field(None, gt=0, description="tau of normalize=True; default: temperature")
     finetune_lr: float = Field(1e-4, gt=0, description="Adam's learning rate in fine-tuning")
     weight_decay: float = Field(1e-3, ge=0, description="Adam's L2 weight in fine-tuning")
 
@@ -75,13 +78,16 @@ class MP4SR(SequenceMethod):
     profiles: ClassVar = {
         "paper": {},
         "lecture": {
+            "standardize": True,
             "batch_size": 512,
             "lr": 3e-3,
-            "pretrain_epochs": 15,
+            "pretrain_epochs": 10,
+            "normalize": True,
+            "finetune_temperature": 0.2,
             "finetune_lr": 2e-3,
             "weight_decay": 1e-5,
-            "epochs": 25,
-            "patience": 5,
+            "epochs": 15,
+            "patience": 4,
         },
     }
     pretrained = ("encoders.", "transformer.", "projections.", "phase")
@@ -97,6 +103,8 @@ class MP4SR(SequenceMethod):
         contents = {name: item_sentences(data, name, c.variant == "ResNet-style") for name in self.modalities}
         for name, content in contents.items():
             vectors = torch.from_numpy(content.vectors.astype(np.float32))
+            if c.standardize:  # sentence vectors share a direction: raw, every item looks alike for many epochs
+                vectors = standardized(vectors, torch.ones(len(vectors), dtype=torch.bool))
             self.register_buffer(f"vectors_{name}", vectors, persistent=False)
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
@@ -199,6 +207,10 @@ class MP4SR(SequenceMethod):
         """F + E, every item in each modality that is scored (V, I, d). Source: MP4SR Eq. 12."""
         content = torch.stack([self.item_vectors(name) for name in self.scored])
         return content + self.item if self.config.ids else content
+
+    def _similarity(self) -> dict[str, float | bool]:
+        c = self.config
+        return {"normalize": True, "temperature": c.finetune_temperature or c.temperature} if c.normalize else {}
 
     def joint_loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Variant E2E: the terms of pre-training and of fine-tuning together."""

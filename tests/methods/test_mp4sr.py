@@ -150,6 +150,26 @@ def test_the_score_is_equation_12(split):
     assert torch.allclose(model.score(torch.arange(40))[33], expected, atol=1e-4)
 
 
+def test_standardized_vectors_have_no_shared_direction(split):
+    raw, told = make(split), make(split, standardize=True)
+    content = split.dataset.sequences["sentences"].vectors
+    np.testing.assert_allclose(raw.vectors_text.numpy(), content, atol=1e-6)
+    expected = (content - content.mean(axis=0)) / content.std(axis=0)
+    np.testing.assert_allclose(told.vectors_text.numpy(), expected, atol=1e-5)
+    assert (told.index_text == raw.index_text).all()
+
+
+def test_fine_tuning_has_a_temperature_of_its_own(split):
+    one = make(split, normalize=True).eval()
+    other = make(split, normalize=True, finetune_temperature=0.2).eval()
+    users = torch.arange(4)
+    torch.testing.assert_close(other.score(users), one.score(users) * 0.07 / 0.2)
+    for model in (one, other):
+        model.phase.fill_(1)
+        model.eval()._kept = None
+    torch.testing.assert_close(other.score(users), one.score(users))  # pre-training keeps tau
+
+
 def test_every_prefix_is_a_case_in_one_pass(split):
     """The loss of a batch is the mean over prefixes encoded one by one."""
     model = make(split, dropout=0.0).train()

@@ -1,0 +1,136 @@
+"""MP4SR, SASRec and LightGCN on real data under leave-one-out: python -m tests.real_sequences amazon_beauty
+
+The data may not ship with the project. Settings are chosen from a small grid by the *validation* Recall@20 with seed 0;
+test metrics are computed for the chosen ones alone. The rows go to figures/real_sequences.csv with what was tried.
+Sentence vectors are made once (the packaged MiniLM) and kept in build/real.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import mmrec_lite as mm
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data.readers import read_frames
+from mmrec_lite.features.image import ImageEncoder
+from mmrec_lite.features.text import TextEncoder, encode_sentences
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROWS = REPOSITORY / "figures" / "real_sequences.csv"
+CACHE = REPOSITORY / "build" / "real"
+KEPT = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "recall@20", "ndcg@20")
+TIME = ["epochs", "seconds"]
+
+
+def beauty(folder: Path) -> MultimodalDataset:
+    """Amazon Beauty: order and a phrase an item, no pictures."""
+    return read_frames(
+        folder / "interactions.parquet", folder / "items.parquet", timestamp="pos", split="split_loo", name="beauty"
+    )
+
+
+def movielens(folder: Path) -> MultimodalDataset:
+    """MovieLens small: overviews as text; posters as vectors of the shop's small encoder, which never saw a poster."""
+    movies = read_frames(
+        folder / "interactions.parquet", folder / "items.parquet", images=folder / "images", split="split_loo",
+        text=("title", "overview"), name="movielens",
+    )  # fmt: skip
+    pictures = [movies.image(item) for item in range(movies.n_items)]
+    there = np.array([picture is not None for picture in pictures])
+    vectors = np.zeros((movies.n_items, 64), dtype=np.float16)
+    vectors[there] = ImageEncoder("bazaar").encode([p for p in pictures if p is not None])
+    return movies.replace(features={"image": vectors}, present={"image": there})
+
+
+_RAW = {"standardize": True, "weight_decay": 1e-5, "pretrain_epochs": 10, "pretrain_patience": 3, "patience": 4}
+_COSINE = {"normalize": True, "temperature": 0.2, "dropout": 0.4, "lr": 1e-3, "patience": 5}
+STUDIES = {
+    "amazon_beauty": (
+        beauty,
+        {
+            "popularity": [{}],
+            "lightgcn": [{"lr": 2e-3, "patience": 5, "layers": n} for n in (2, 3)],
+            "sasrec": [
+                {"lr": 1e-3, "patience": 5, "dropout": 0.5},
+                _COSINE,
+                _COSINE | {"dropout": 0.5, "temperature": 0.1},
+            ],
+            "mp4sr": [
+                _RAW | {"modalities": "text", "finetune_lr": 1e-3},
+                _RAW | {"modalities": "text", "finetune_lr": 1e-3, "dropout": 0.4},
+            ],
+        },
+    ),
+    "movielens_small_mm": (
+        movielens,
+        {
+            "popularity": [{}],
+            "lightgcn": [{"lr": 2e-3, "patience": 5, "layers": n} for n in (2, 3)],
+            "sasrec": [{"lr": 1e-3, "patience": 5, "dropout": d} for d in (0.2, 0.5)] + [_COSINE],
+            "mp4sr": [
+                _RAW | {"modalities": "text", "finetune_lr": 1e-3},
+                _RAW | {"variant": "ResNet-style", "finetune_lr": 1e-3},
+            ],
+        },
+    ),
+}
+
+
+def load(name: str, folder: Path) -> MultimodalDataset:
+    """Read a data set, encode its texts sentence by sentence, and keep the whole in build/real."""
+    kept = CACHE / name
+    if not kept.exists():
+        data = STUDIES[name][0](folder)
+        sentences, _ = encode_sentences(data.items["text"].fillna("").tolist(), TextEncoder())
+        data.replace(sequences={"sentences": sentences}).save(kept)
+    return mm.load(kept)
+
+
+def measure(name: str, data: MultimodalDataset, methods: list[str], epochs: int | None) -> pd.DataFrame:
+    """Choose each method's settings on validation with seed 0 and test what was chosen; one row a method."""
+    split = mm.split(data, "given")
+    rows = []
+    for method, grid in STUDIES[name][1].items():
+        if methods and method not in methods:
+            continue
+        found = []
+        for settings in grid:
+            model = mm.create(method, split, **settings)
+            history = mm.fit(model, split, epochs=epochs, progress=False)
+            valid = mm.evaluate(model, split, part="valid", ks=(20,)).metrics["recall@20"]
+            found.append((valid, settings, model, history))
+            print(name, method, settings, f"validation {valid:.4f}", history, flush=True)
+        valid, settings, model, history = max(found, key=lambda one: one[0])
+        metrics = mm.evaluate(model, split, ks=(5, 10, 20)).metrics
+        words = " ".join(f"{k}={v}" for k, v in settings.items())
+        rows.append({"data": name, "method": method, "seed": 0, "tried": len(grid), "settings": words, "valid": valid})
+        rows[-1] |= {key: metrics[key] for key in KEPT}
+        rows[-1] |= {"epochs": len(history.rows), "seconds": round(history.seconds, 1)}
+        print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+def keep(rows: pd.DataFrame) -> None:
+    """Put the rows into the committed file in place of those of the same data set and method."""
+    if ROWS.exists():
+        rows = pd.concat([pd.read_csv(ROWS), rows]).drop_duplicates(["data", "method"], keep="last")
+    beside = ROWS.with_suffix(".tmp")
+    rows.sort_values(["data", "method"]).to_csv(beside, index=False, float_format="%.5g")
+    os.replace(beside, ROWS)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", choices=sorted(STUDIES))
+    parser.add_argument("methods", nargs="*")
+    parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared")
+    parser.add_argument("--epochs", type=int, help="most epochs of a stage")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    keep(measure(args.data, load(args.data, args.shared / "data" / args.data), args.methods, args.epochs))
