@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.data.sentences import SENTENCES, item_sentences
@@ -19,6 +21,7 @@ from mmrec_lite.methods.base import Modalities, Stage
 from mmrec_lite.methods.sequences import SequenceConfig, SequenceMethod
 from mmrec_lite.nn import ContentEncoder, complementary_mixup, drop_items
 from mmrec_lite.nn.disentangle import standardized
+from mmrec_lite.ops import CHUNK_ELEMENTS
 
 __all__ = ["MP4SR", "MP4SRConfig"]
 
@@ -35,6 +38,9 @@ VARIANTS = Literal[
     "-V",
     "-T",
 ]
+
+
+_ITEMS = 1024  # items of a large catalogue whose sentences are attended to at a time
 
 
 class MP4SRConfig(SequenceConfig):
@@ -84,10 +90,11 @@ class MP4SR(SequenceMethod):
             "pretrain_epochs": 10,
             "normalize": True,
             "finetune_temperature": 0.2,
-            "finetune_lr": 2e-3,
+            "finetune_batch_size": 1024,
+            "finetune_lr": 3e-3,
             "weight_decay": 1e-5,
-            "epochs": 15,
-            "patience": 4,
+            "epochs": 12,
+            "patience": 3,
         },
     }
     pretrained = ("encoders.", "transformer.", "projections.", "phase")
@@ -102,9 +109,9 @@ class MP4SR(SequenceMethod):
         self.scored = tuple(name for name in self.modalities if name != unread)
         contents = {name: item_sentences(data, name, c.variant == "ResNet-style") for name in self.modalities}
         for name, content in contents.items():
-            vectors = torch.from_numpy(content.vectors.astype(np.float32))
+            vectors = shared(content.vectors)  # as stored, often in 16 bits; a step makes 32 of what it needs
             if c.standardize:  # sentence vectors share a direction: raw, every item looks alike for many epochs
-                vectors = standardized(vectors, torch.ones(len(vectors), dtype=torch.bool))
+                vectors = standardized(vectors.float(), torch.ones(len(vectors), dtype=torch.bool))
             self.register_buffer(f"vectors_{name}", vectors, persistent=False)
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
@@ -132,19 +139,34 @@ class MP4SR(SequenceMethod):
     def content(self, name: str, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A modality's sentence vectors (N, width) and the items' index (R, L) into them; default: all items."""
         vectors, index = getattr(self, f"vectors_{name}"), getattr(self, f"index_{name}")
+        dtype = self.encoder(name).attention.first.weight.dtype
         if items is None:
-            return vectors, index
+            return vectors.to(dtype), index
         index = index[items]
         used, place = index[index >= 0].unique(return_inverse=True)
-        return vectors[used], index.masked_scatter(index >= 0, place)
+        return vectors[used].to(dtype), index.masked_scatter(index >= 0, place)
 
     def encoder(self, name: str) -> ContentEncoder:
         """A modality's encoder; the one that all share where variant="Shared"."""
         return self.encoders[name if name in self.encoders else self.modalities[0]]
 
     def item_vectors(self, name: str, items: Tensor | None = None) -> Tensor:
-        """Eq. 3-5: z, the items' representation in a modality (R, d); zero for an item without it."""
-        return self.encoder(name)(*self.content(name, items))
+        """Eq. 3-5: z, the items' representation in a modality (R, d); zero for an item without it.
+
+        Of a large catalogue no more than a block of sentence vectors is ever held in 32 bits: what the attention needs
+        of them on the way back is made again.
+        """
+        encoder, index = self.encoder(name), getattr(self, f"index_{name}")
+        if items is not None or getattr(self, f"vectors_{name}").numel() <= CHUNK_ELEMENTS:
+            return encoder(*self.content(name, items))
+
+        def fuse(block: Tensor) -> Tensor:
+            return encoder.attention(*self.content(name, block))[0]
+
+        blocks = torch.arange(self.n_items, device=index.device).split(_ITEMS)
+        once_more = {"use_reentrant": False, "preserve_rng_state": False}  # attention draws no random numbers
+        fused = torch.cat([checkpoint(fuse, block, **once_more) for block in blocks])
+        return encoder.experts(fused) * (index >= 0).any(dim=1, keepdim=True)
 
     # Sections 3.3.1, 3.3.3, 3.3.4 and 3.4: pre-training -------------------------------------------------------------
 
@@ -276,6 +298,13 @@ class MP4SR(SequenceMethod):
         """Eq. 4's gates of a modality: (R,) items -> (R, O)."""
         encoder, content = self.encoder(name), self.content(name, torch.as_tensor(items, device=self.device))
         return encoder.experts.gates(encoder.attention(*content)[0])
+
+
+def shared(array: np.ndarray) -> Tensor:
+    """Return an array as a tensor in the same memory; a read-only one, so nobody may write to the tensor."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable")
+        return torch.from_numpy(array)
 
 
 def check_modalities(config: MP4SRConfig, data: MultimodalDataset) -> tuple[str, ...]:

@@ -171,7 +171,7 @@ class SASRec(SequenceMethod):
         "paper": {},
         "lecture": {
             "batch_size": 512,
-            "lr": 1e-3,
+            "lr": 2e-3,
             "dropout": 0.4,
             "normalize": True,
             "temperature": 0.2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import get_args
 
 import numpy as np
@@ -157,6 +158,36 @@ def test_standardized_vectors_have_no_shared_direction(split):
     expected = (content - content.mean(axis=0)) / content.std(axis=0)
     np.testing.assert_allclose(told.vectors_text.numpy(), expected, atol=1e-5)
     assert (told.index_text == raw.index_text).all()
+
+
+def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients(split, monkeypatch):
+    results = []
+    for blocks in (False, True):
+        if blocks:
+            module = sys.modules["mmrec_lite.methods.mp4sr"]
+            monkeypatch.setattr(module, "CHUNK_ELEMENTS", 0)
+            monkeypatch.setattr(module, "_ITEMS", 7)
+        model = make(split, dropout=0.0)
+        z = model.item_vectors("text")
+        z.square().sum().backward()
+        gradient = model.encoders["text"].attention.first.weight.grad
+        results.append((z.detach(), gradient, model.encoders["text"].experts.experts.weight.grad))
+    assert results[0][1].abs().sum() > 0
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+def test_vectors_stay_as_they_are_stored(split):
+    shop = split.dataset
+    half = {
+        k: IndexedVectors(told.vectors.astype(np.float16), told.index, rows=told.rows)
+        for k, told in shop.sequences.items()
+    }
+    model = make(mm.split(shop.replace(sequences=half), "leave-one-out"))
+    assert model.vectors_text.dtype == torch.float16
+    assert np.shares_memory(model.vectors_text.numpy(), half["sentences"].vectors)
+    wide = {k: IndexedVectors(told.vectors.astype(np.float32), told.index, rows=told.rows) for k, told in half.items()}
+    same = make(mm.split(shop.replace(sequences=wide), "leave-one-out"))
+    torch.testing.assert_close(model.item_vectors("text"), same.item_vectors("text"))
 
 
 def test_fine_tuning_has_a_temperature_of_its_own(split):
