@@ -58,7 +58,7 @@ STUDIES = {
         {
             "popularity": [{}],
             "lightgcn": _LIGHTGCN,
-            "sasrec": [{"lr": 1e-3, "patience": 3, "dropout": 0.5, "epochs": 10}, _COSINE | {"epochs": 10}],
+            "sasrec": [_COSINE | {"epochs": 10, "batch_size": 2048}],
             "mp4sr": [
                 _MP4SR | {"modalities": "text", "pretrain_epochs": 3, "epochs": 5, "finetune_batch_size": 4096},
             ],
@@ -71,12 +71,11 @@ STUDIES = {
             "lightgcn": _LIGHTGCN,
             "sasrec": [
                 {"lr": 1e-3, "patience": 3, "dropout": 0.2, "epochs": 30},
-                {"lr": 1e-3, "patience": 3, "dropout": 0.5, "epochs": 30},
-                _COSINE | {"epochs": 30},
+                _COSINE | {"epochs": 20},
             ],
             "mp4sr": [
-                _MP4SR | {"modalities": "text", "pretrain_epochs": 10, "epochs": 12},
-                _MP4SR | {"variant": "ResNet-style", "pretrain_epochs": 10, "epochs": 12},
+                _MP4SR | {"modalities": "text", "pretrain_epochs": 5, "epochs": 8, "finetune_batch_size": 4096},
+                _MP4SR | {"variant": "ResNet-style", "pretrain_epochs": 5, "epochs": 8, "finetune_batch_size": 4096},
             ],
         },
     ),
@@ -94,7 +93,7 @@ def load(name: str, folder: Path) -> MultimodalDataset:
 
 
 def measure(name: str, data: MultimodalDataset, methods: list[str]) -> pd.DataFrame:
-    """Choose each method's settings on validation with seed 0; one row a method, with the chosen one's test metrics.
+    """Choose each method's settings on validation with seed 0; one row a method, with the chosen one's test metrics, kept at once.
 
     Finished epochs and runs lie in build/real, so a stopped call goes on where it was.
     """
@@ -115,6 +114,7 @@ def measure(name: str, data: MultimodalDataset, methods: list[str]) -> pd.DataFr
         rows[-1] |= {key: result.metrics[key] for key in KEPT}
         rows[-1] |= {"epochs": result.row["epochs trained"], "seconds": round(result.row["seconds fit"], 1)}
         print(rows[-1], flush=True)
+        keep(pd.DataFrame(rows[-1:]))
     return pd.DataFrame(rows)
 
 
@@ -133,4 +133,4 @@ if __name__ == "__main__":
     parser.add_argument("methods", nargs="*")
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared")
     args = parser.parse_args()
-    keep(measure(args.data, load(args.data, args.shared / "data" / args.data), args.methods))
+    measure(args.data, load(args.data, args.shared / "data" / args.data), args.methods)
