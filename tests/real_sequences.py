@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def load(name: str, folder: Path) -> MultimodalDataset:
 
 
 def measure(name: str, data: MultimodalDataset, methods: list[str]) -> pd.DataFrame:
-    """Choose each method's settings on validation with seed 0; one row a method, with the chosen one's test metrics, kept at once.
+    """Choose each method's settings on validation with seed 0; keep and return one row a method, with test metrics.
 
     Finished epochs and runs lie in build/real, so a stopped call goes on where it was.
     """
@@ -103,7 +104,8 @@ def measure(name: str, data: MultimodalDataset, methods: list[str]) -> pd.DataFr
             continue
         found = []
         for settings in grid:
-            place = {"save": CACHE / "runs", "checkpoint": CACHE / "checkpoints" / f"{name}-{method}-{len(found)}"}
+            number = zlib.crc32(str(settings).encode())
+            place = {"save": CACHE / "runs", "checkpoint": CACHE / "checkpoints" / f"{name}-{method}-{number}"}
             result = mm.run(method, data, protocol="given", progress=False, **place, **settings)
             valid = [v for key, v in result.row.items() if key.endswith(" best metric")]
             found.append((valid[-1] if valid else 0.0, settings, result))
