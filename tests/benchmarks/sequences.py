@@ -102,7 +102,8 @@ class PlainMP4SR(_PaddedPrefixes, MP4SR):
         own = index[items]
         told = vectors[own.clamp(min=0)] * (own >= 0).unsqueeze(-1)  # (N, L, width), zeros where there is none
         layer = self.encoder(name)
-        weights = layer.attention.second(layer.attention.first(told)).softmax(dim=1)
+        logits = layer.attention.second(layer.attention.first(told))
+        weights = logits.masked_fill((own < 0).unsqueeze(-1), torch.finfo(logits.dtype).min).softmax(dim=1)
         fused = (weights * told).sum(dim=1)
         gates, experts, out = layer.experts.gates(fused), layer.experts, 0
         for k, (weight, bias) in enumerate(
@@ -134,9 +135,6 @@ class PlainMP4SR(_PaddedPrefixes, MP4SR):
         tables = torch.stack([self.plain_items(n, everything) for n in self.scored]) + self.item
         at = [self.plain_items(n, items.flatten()).unflatten(0, items.shape) + self.item[items] for n in self.scored]
         return next_item_cross_entropy(torch.stack([self.last(x, ends) for x in at]), tables, targets)
-
-
-REGISTRY |= {method.name: method for method in (PlainSASRec, PlainMP4SR)}
 
 
 def stage_epoch(model, name: str, batches: int) -> dict[str, float]:
@@ -181,6 +179,7 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--batches", type=int, default=8)
     args = parser.parse_args()
+    REGISTRY.update({method.name: method for method in (PlainSASRec, PlainMP4SR)})
     out = {"MiB imported": peak_memory()}
     split = mm.split(mm.load(args.folder), "leave-one-out")
     out["MiB loaded"] = peak_memory()

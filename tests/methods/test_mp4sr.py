@@ -13,6 +13,7 @@ import torch
 import mmrec_lite as mm
 from mmrec_lite.data import IndexedVectors, MultimodalDataset
 from mmrec_lite.methods.mp4sr import VARIANTS
+from tests.benchmarks import sequences
 from tests.tiny import tiny_shop
 
 SMALL = {"dim": 8, "inner": 16, "experts": 3, "attention_dim": 4, "batch_size": 64, "lr": 0.01, "finetune_lr": 0.01}
@@ -212,6 +213,19 @@ def test_every_prefix_is_a_case_in_one_pass(split):
             scores = sum(table @ x for table, x in zip(tables, h, strict=True))
             single.append(scores.logsumexp(0) - scores[row[t]])
     torch.testing.assert_close(model.recommend_loss(batch), torch.stack(single).mean())
+
+
+def test_padded_prefixes_give_the_same_losses(split, monkeypatch):
+    """The benchmark's plain form, a padded row a prefix and every item at every place, computes the same numbers."""
+    exact = {"rho": 0.0, "mixup": 0.0, "own_negatives": True, "max_length": 12}
+    model = make(split, **exact).eval()
+    plain = sequences.PlainMP4SR(split, model.config, 0).eval()
+    plain.load_state_dict(model.state_dict())
+    monkeypatch.setattr(sequences, "complementary_mixup", lambda a, b, ratio: (a, b))
+    for stage, other in zip(model.stages(), plain.stages(), strict=True):
+        batch = next(iter(stage.batches(torch.Generator().manual_seed(0))))
+        for name, value in stage.loss(batch).items():
+            torch.testing.assert_close(other.loss(batch)[name], value, atol=1e-4, rtol=1e-4)
 
 
 def test_items_are_encoded_once_a_step(split, monkeypatch):
