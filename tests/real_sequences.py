@@ -1,7 +1,7 @@
 """MP4SR, SASRec and LightGCN on real data under leave-one-out: python -m tests.real_sequences amazon_beauty
 
 The data may not ship with the project. Settings are chosen from a small grid by the *validation* Recall@20 with seed 0;
-`tried` says how many there were, and the chosen one's test metrics alone are kept. The rows go to figures/real_sequences.csv with what was tried.
+`tried` says how many there were, and the chosen one's test metrics alone are kept, in figures/real_sequences.csv.
 Sentence vectors are made once (the packaged MiniLM) and kept in build/real.
 """
 
