@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.data.sentences import SENTENCES, item_sentences
@@ -18,6 +20,8 @@ from mmrec_lite.losses import catalogue_scores, cross_modal_loss, next_item_loss
 from mmrec_lite.methods.base import Modalities, Stage
 from mmrec_lite.methods.sequences import SequenceConfig, SequenceMethod
 from mmrec_lite.nn import ContentEncoder, complementary_mixup, drop_items
+from mmrec_lite.nn.disentangle import standardized
+from mmrec_lite.ops import CHUNK_ELEMENTS
 
 __all__ = ["MP4SR", "MP4SRConfig"]
 
@@ -36,6 +40,9 @@ VARIANTS = Literal[
 ]
 
 
+_ITEMS = 1024  # items of a large catalogue whose sentences are attended to at a time
+
+
 class MP4SRConfig(SequenceConfig):
     """MP4SR's settings. Source of the defaults: MP4SR 4.1.4; fine-tuning's rate and decay the released program's."""
 
@@ -45,6 +52,7 @@ class MP4SRConfig(SequenceConfig):
     experts: int = Field(8, ge=1, description="O, experts a modality")
     attention_dim: int = Field(64, ge=1, description="d_a, width of the sentence attention")
     sentences: int = Field(10, ge=1, description="most sentences (pictures) of an item")
+    standardize: bool = Field(False, description="bring every column of the sentence vectors to mean 0 and variance 1")
     lam: float = Field(0.01, ge=0, description="lambda, weight of the cross-modality contrast in Eq. 11")
     rho: float = Field(0.2, ge=0, lt=1, description="rho, share of items dropped from sequences in pre-training")
     drop: Literal["fixed", "uniform"] = Field("fixed", description="'uniform': U(0, rho) a batch, as released")
@@ -56,6 +64,7 @@ class MP4SRConfig(SequenceConfig):
     warm: int = Field(0, ge=0, description="pre-train on items with at least this many training interactions")
     pretrain_epochs: int = Field(300, ge=0, description="most epochs of pre-training")
     pretrain_patience: int | None = Field(None, ge=1, description="early stopping of pre-training; default: none")
+    finetune_temperature: float | None = Field(None, gt=0, description="tau of normalize=True; default: temperature")
     finetune_lr: float = Field(1e-4, gt=0, description="Adam's learning rate in fine-tuning")
     weight_decay: float = Field(1e-3, ge=0, description="Adam's L2 weight in fine-tuning")
 
@@ -75,13 +84,17 @@ class MP4SR(SequenceMethod):
     profiles: ClassVar = {
         "paper": {},
         "lecture": {
+            "standardize": True,
             "batch_size": 512,
             "lr": 3e-3,
-            "pretrain_epochs": 15,
-            "finetune_lr": 2e-3,
+            "pretrain_epochs": 10,
+            "normalize": True,
+            "finetune_temperature": 0.2,
+            "finetune_batch_size": 1024,
+            "finetune_lr": 3e-3,
             "weight_decay": 1e-5,
-            "epochs": 25,
-            "patience": 5,
+            "epochs": 12,
+            "patience": 3,
         },
     }
     pretrained = ("encoders.", "transformer.", "projections.", "phase")
@@ -96,7 +109,9 @@ class MP4SR(SequenceMethod):
         self.scored = tuple(name for name in self.modalities if name != unread)
         contents = {name: item_sentences(data, name, c.variant == "ResNet-style") for name in self.modalities}
         for name, content in contents.items():
-            vectors = torch.from_numpy(content.vectors.astype(np.float32))
+            vectors = shared(content.vectors)  # as stored, often in 16 bits; a step makes 32 of what it needs
+            if c.standardize:  # sentence vectors share a direction: raw, every item looks alike for many epochs
+                vectors = standardized(vectors.float(), torch.ones(len(vectors), dtype=torch.bool))
             self.register_buffer(f"vectors_{name}", vectors, persistent=False)
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
@@ -124,19 +139,34 @@ class MP4SR(SequenceMethod):
     def content(self, name: str, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A modality's sentence vectors (N, width) and the items' index (R, L) into them; default: all items."""
         vectors, index = getattr(self, f"vectors_{name}"), getattr(self, f"index_{name}")
+        dtype = self.encoder(name).attention.first.weight.dtype
         if items is None:
-            return vectors, index
+            return vectors.to(dtype), index
         index = index[items]
         used, place = index[index >= 0].unique(return_inverse=True)
-        return vectors[used], index.masked_scatter(index >= 0, place)
+        return vectors[used].to(dtype), index.masked_scatter(index >= 0, place)
 
     def encoder(self, name: str) -> ContentEncoder:
         """A modality's encoder; the one that all share where variant="Shared"."""
         return self.encoders[name if name in self.encoders else self.modalities[0]]
 
     def item_vectors(self, name: str, items: Tensor | None = None) -> Tensor:
-        """Eq. 3-5: z, the items' representation in a modality (R, d); zero for an item without it."""
-        return self.encoder(name)(*self.content(name, items))
+        """Eq. 3-5: z, the items' representation in a modality (R, d); zero for an item without it.
+
+        Of a large catalogue no more than a block of sentence vectors is ever held in 32 bits: what the attention needs
+        of them on the way back is made again.
+        """
+        encoder, index = self.encoder(name), getattr(self, f"index_{name}")
+        if items is not None or getattr(self, f"vectors_{name}").numel() <= CHUNK_ELEMENTS:
+            return encoder(*self.content(name, items))
+
+        def fuse(block: Tensor) -> Tensor:
+            return encoder.attention(*self.content(name, block))[0]
+
+        blocks = torch.arange(self.n_items, device=index.device).split(_ITEMS)
+        once_more = {"use_reentrant": False, "preserve_rng_state": False}  # attention draws no random numbers
+        fused = torch.cat([checkpoint(fuse, block, **once_more) for block in blocks])
+        return encoder.experts(fused) * (index >= 0).any(dim=1, keepdim=True)
 
     # Sections 3.3.1, 3.3.3, 3.3.4 and 3.4: pre-training -------------------------------------------------------------
 
@@ -199,6 +229,10 @@ class MP4SR(SequenceMethod):
         """F + E, every item in each modality that is scored (V, I, d). Source: MP4SR Eq. 12."""
         content = torch.stack([self.item_vectors(name) for name in self.scored])
         return content + self.item if self.config.ids else content
+
+    def _similarity(self) -> dict[str, float | bool]:
+        c = self.config
+        return {"normalize": True, "temperature": c.finetune_temperature or c.temperature} if c.normalize else {}
 
     def joint_loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Variant E2E: the terms of pre-training and of fine-tuning together."""
@@ -264,6 +298,13 @@ class MP4SR(SequenceMethod):
         """Eq. 4's gates of a modality: (R,) items -> (R, O)."""
         encoder, content = self.encoder(name), self.content(name, torch.as_tensor(items, device=self.device))
         return encoder.experts.gates(encoder.attention(*content)[0])
+
+
+def shared(array: np.ndarray) -> Tensor:
+    """Return an array as a tensor in the same memory; a read-only one, so nobody may write to the tensor."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable")
+        return torch.from_numpy(array)
 
 
 def check_modalities(config: MP4SRConfig, data: MultimodalDataset) -> tuple[str, ...]:

@@ -169,7 +169,15 @@ class SASRec(SequenceMethod):
     Config = SASRecConfig
     profiles: ClassVar = {
         "paper": {},
-        "lecture": {"batch_size": 512, "lr": 3e-3, "epochs": 60, "patience": 8},
+        "lecture": {
+            "batch_size": 512,
+            "lr": 2e-3,
+            "dropout": 0.4,
+            "normalize": True,
+            "temperature": 0.2,
+            "epochs": 60,
+            "patience": 8,
+        },
     }
 
     def __init__(self, split: Split, config: SASRecConfig, seed: int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import get_args
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import mmrec_lite as mm
 from mmrec_lite.data import IndexedVectors, MultimodalDataset
 from mmrec_lite.methods.mp4sr import VARIANTS
+from tests.benchmarks import sequences
 from tests.tiny import tiny_shop
 
 SMALL = {"dim": 8, "inner": 16, "experts": 3, "attention_dim": 4, "batch_size": 64, "lr": 0.01, "finetune_lr": 0.01}
@@ -150,6 +152,56 @@ def test_the_score_is_equation_12(split):
     assert torch.allclose(model.score(torch.arange(40))[33], expected, atol=1e-4)
 
 
+def test_standardized_vectors_have_no_shared_direction(split):
+    raw, told = make(split), make(split, standardize=True)
+    content = split.dataset.sequences["sentences"].vectors
+    np.testing.assert_allclose(raw.vectors_text.numpy(), content, atol=1e-6)
+    expected = (content - content.mean(axis=0)) / content.std(axis=0)
+    np.testing.assert_allclose(told.vectors_text.numpy(), expected, atol=1e-5)
+    assert (told.index_text == raw.index_text).all()
+
+
+def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients(split, monkeypatch):
+    results = []
+    for blocks in (False, True):
+        if blocks:
+            module = sys.modules["mmrec_lite.methods.mp4sr"]
+            monkeypatch.setattr(module, "CHUNK_ELEMENTS", 0)
+            monkeypatch.setattr(module, "_ITEMS", 7)
+        model = make(split, dropout=0.0)
+        z = model.item_vectors("text")
+        z.square().sum().backward()
+        gradient = model.encoders["text"].attention.first.weight.grad
+        results.append((z.detach(), gradient, model.encoders["text"].experts.experts.weight.grad))
+    assert results[0][1].abs().sum() > 0
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+def test_vectors_stay_as_they_are_stored(split):
+    shop = split.dataset
+    half = {
+        k: IndexedVectors(told.vectors.astype(np.float16), told.index, rows=told.rows)
+        for k, told in shop.sequences.items()
+    }
+    model = make(mm.split(shop.replace(sequences=half), "leave-one-out"))
+    assert model.vectors_text.dtype == torch.float16
+    assert np.shares_memory(model.vectors_text.numpy(), half["sentences"].vectors)
+    wide = {k: IndexedVectors(told.vectors.astype(np.float32), told.index, rows=told.rows) for k, told in half.items()}
+    same = make(mm.split(shop.replace(sequences=wide), "leave-one-out"))
+    torch.testing.assert_close(model.eval().item_vectors("text"), same.eval().item_vectors("text"))
+
+
+def test_fine_tuning_has_a_temperature_of_its_own(split):
+    one = make(split, normalize=True).eval()
+    other = make(split, normalize=True, finetune_temperature=0.2).eval()
+    users = torch.arange(4)
+    torch.testing.assert_close(other.score(users), one.score(users) * 0.07 / 0.2)
+    for model in (one, other):
+        model.phase.fill_(1)
+        model.eval()._kept = None
+    torch.testing.assert_close(other.score(users), one.score(users))  # pre-training keeps tau
+
+
 def test_every_prefix_is_a_case_in_one_pass(split):
     """The loss of a batch is the mean over prefixes encoded one by one."""
     model = make(split, dropout=0.0).train()
@@ -161,6 +213,19 @@ def test_every_prefix_is_a_case_in_one_pass(split):
             scores = sum(table @ x for table, x in zip(tables, h, strict=True))
             single.append(scores.logsumexp(0) - scores[row[t]])
     torch.testing.assert_close(model.recommend_loss(batch), torch.stack(single).mean())
+
+
+def test_padded_prefixes_give_the_same_losses(split, monkeypatch):
+    """The benchmark's plain form, a padded row a prefix and every item at every place, computes the same numbers."""
+    exact = {"rho": 0.0, "mixup": 0.0, "own_negatives": True, "max_length": 12}
+    model = make(split, **exact).eval()
+    plain = sequences.PlainMP4SR(split, model.config, 0).eval()
+    plain.load_state_dict(model.state_dict())
+    monkeypatch.setattr(sequences, "complementary_mixup", lambda a, b, ratio: (a, b))
+    for stage, other in zip(model.stages(), plain.stages(), strict=True):
+        batch = next(iter(stage.batches(torch.Generator().manual_seed(0))))
+        for name, value in stage.loss(batch).items():
+            torch.testing.assert_close(other.loss(batch)[name], value, atol=1e-4, rtol=1e-4)
 
 
 def test_items_are_encoded_once_a_step(split, monkeypatch):

@@ -1,0 +1,198 @@
+"""Time a stage of a sequential method in a process of its own and print a line of JSON: seconds and peak memory.
+
+python -m tests.benchmarks.sequences pretrain mp4sr FOLDER --batches 8
+
+Beside the library's MP4SR and SASRec stand plain ones, as one writes them down first and as the released programs do:
+every prefix is a row padded to 50, and everything about an item is computed again at every position it stands in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+import mmrec_lite as mm
+from mmrec_lite.data import IndexedVectors, MultimodalDataset
+from mmrec_lite.experiments import peak_memory
+from mmrec_lite.losses import cross_modal_loss, next_item_cross_entropy, next_item_loss
+from mmrec_lite.methods import REGISTRY
+from mmrec_lite.methods.mp4sr import MP4SR
+from mmrec_lite.methods.sequences import SASRec
+from mmrec_lite.nn import complementary_mixup
+
+USERS, ITEMS, INTERACTIONS = 13_614, 7_670, 131_311  # Amazon Pantry
+WIDTH, CLUSTERS = 768, 120
+
+
+def make(seed: int = 0) -> MultimodalDataset:
+    """Pantry's size: 4-10 sentences and 1-10 pictures' words an item, 768-d, near their item's place with noise."""
+    rng = np.random.default_rng(seed)
+    cluster = rng.integers(CLUSTERS, size=ITEMS)
+    place = rng.normal(size=(CLUSTERS, 48))[cluster] + 0.6 * rng.normal(size=(ITEMS, 48))
+
+    def told(low: int, high: int) -> IndexedVectors:
+        there = np.arange(high) < rng.integers(low, high + 1, size=ITEMS)[:, None]
+        index = np.where(there, there.cumsum().reshape(there.shape) - 1, -1).astype(np.int32)
+        signal = (place @ rng.normal(size=(48, WIDTH)))[np.nonzero(there)[0]]
+        return IndexedVectors((signal / 7 + rng.normal(size=signal.shape)).astype(np.float16), index)
+
+    lengths = 5 + rng.geometric(1 / (INTERACTIONS / USERS - 4), size=USERS)
+    popular = np.exp(-0.55 * np.log(rng.permutation(ITEMS) + 1.0))
+    users, items = [], []
+    for user, length in enumerate(lengths):
+        weight = popular * np.where(np.isin(cluster, rng.integers(CLUSTERS, size=3)), 30, 1)
+        users.append(np.full(length, user))
+        items.append(rng.choice(ITEMS, size=length, replace=False, p=weight / weight.sum()))
+    table = {"user": np.concatenate(users), "item": np.concatenate(items)}
+    return MultimodalDataset(
+        name="pantry-size",
+        users=pd.DataFrame({"user_id": np.arange(USERS).astype(str)}),
+        items=pd.DataFrame({"item_id": np.arange(ITEMS).astype(str)}),
+        interactions=pd.DataFrame(table | {"timestamp": np.arange(len(table["user"]))}),
+        sequences={"sentences": told(4, 10), "keywords": told(1, 10)},
+    )
+
+
+def folder(root: Path) -> Path:
+    """Return the saved data set below a folder, made when it is not there yet."""
+    target = Path(root) / "pantry-size"
+    return target if target.exists() else make().save(target)
+
+
+class _PaddedPrefixes:
+    """Every prefix a row padded to `max_length`."""
+
+    def prefixes(self, batch):
+        rows, ends = batch.cases.nonzero(as_tuple=True)
+        places = torch.arange(self.config.max_length)
+        items = F.pad(batch.items, (0, self.config.max_length))[rows][:, : self.config.max_length]
+        return items * (places <= ends[:, None]), ends, batch.items[rows, ends + 1]
+
+    def last(self, x, ends):
+        return self.transformer(x)[torch.arange(len(ends)), ends]
+
+
+class PlainSASRec(_PaddedPrefixes, SASRec):
+    """SASRec on padded prefixes."""
+
+    name = "sasrec-plain"
+
+    def recommend_loss(self, batch, tables=None):
+        items, ends, targets = self.prefixes(batch)
+        return next_item_cross_entropy(self.last(self.item[items], ends)[None], self.item[None], targets)
+
+
+class PlainMP4SR(_PaddedPrefixes, MP4SR):
+    """MP4SR on padded prefixes: attention and experts, one after the other, at every position."""
+
+    name = "mp4sr-plain"
+
+    def plain_items(self, name, items):
+        vectors, index = self.content(name)
+        own = index[items]
+        told = vectors[own.clamp(min=0)] * (own >= 0).unsqueeze(-1)  # (N, L, width), zeros where there is none
+        layer = self.encoder(name)
+        logits = layer.attention.second(layer.attention.first(told))
+        weights = logits.masked_fill((own < 0).unsqueeze(-1), torch.finfo(logits.dtype).min).softmax(dim=1)
+        fused = (weights * told).sum(dim=1)
+        gates, experts, out = layer.experts.gates(fused), layer.experts, 0
+        for k, (weight, bias) in enumerate(
+            zip(
+                experts.experts.weight.chunk(len(experts.scale)),
+                experts.experts.bias.chunk(len(experts.scale)),
+                strict=True,
+            )
+        ):
+            one = F.dropout(F.linear(fused, weight, bias), experts.dropout, self.training)
+            out = out + gates[:, k, None] * F.layer_norm(one, one.shape[-1:], experts.scale[k], experts.shift[k])
+        return out
+
+    def pretrain_loss(self, batch, tables=None):
+        items, ends, targets = self.prefixes(batch)
+        at = {n: self.plain_items(n, items.flatten()).unflatten(0, items.shape) for n in self.modalities}
+        mixed = complementary_mixup(at["text"], at["image"], 0.25)
+        h = {n: self.last(x, ends) for n, x in zip(self.modalities, mixed, strict=True)}
+        terms = {}
+        for name, other in (("text", "image"), ("image", "text")):
+            a, b = self.project(name, h[name]), self.project(name, h[other])
+            terms[f"nip {name}"] = next_item_loss(a, b, self.plain_items(name, targets), targets)
+            terms[f"cmcl {name}"] = self.config.lam * cross_modal_loss(a, b, targets)
+        return terms
+
+    def recommend_loss(self, batch, tables=None):
+        items, ends, targets = self.prefixes(batch)
+        everything = torch.arange(self.n_items)
+        tables = torch.stack([self.plain_items(n, everything) for n in self.scored]) + self.item
+        at = [self.plain_items(n, items.flatten()).unflatten(0, items.shape) + self.item[items] for n in self.scored]
+        return next_item_cross_entropy(torch.stack([self.last(x, ends) for x in at]), tables, targets)
+
+
+def stage_epoch(model, name: str, batches: int) -> dict[str, float]:
+    """Time some batches of a stage's epoch after one to warm up; the rest is extrapolated."""
+    stage = next(stage for stage in model.stages() if stage.name == name)
+    optimizer = torch.optim.Adam(stage.parameters)
+    model.train()
+    stage.begin_epoch and stage.begin_epoch(0)
+    times = []
+    for number, batch in enumerate(stage.batches(torch.Generator().manual_seed(0))):
+        started = time.perf_counter()
+        optimizer.zero_grad()
+        sum(stage.loss(batch).values()).backward()
+        optimizer.step()
+        times.append(time.perf_counter() - started)
+        if number == batches:
+            break
+    batch_seconds = float(np.mean(times[1:]))
+    return {"seconds": batch_seconds * stage.n_batches, "batch": batch_seconds}
+
+
+def in_a_process(benchmark, label: str, stage: str, method: str, data: Path, batches: int) -> dict[str, float]:
+    """Measure once in a process of its own, and leave seconds and memory where `table.py` finds them."""
+    command = [sys.executable, "-m", "tests.benchmarks.sequences", stage, method, str(data), "--batches", str(batches)]
+
+    def once() -> dict[str, float]:
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    measured = benchmark.pedantic(once, rounds=1)
+    benchmark.extra_info.update({"label": label, **measured})
+    return measured
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("stage", choices=("pretrain", "recommend", "evaluate"))
+    parser.add_argument("method")
+    parser.add_argument("folder")
+    parser.add_argument("--batches", type=int, default=8)
+    args = parser.parse_args()
+    REGISTRY.update({method.name: method for method in (PlainSASRec, PlainMP4SR)})
+    out = {"MiB imported": peak_memory()}
+    split = mm.split(mm.load(args.folder), "leave-one-out")
+    out["MiB loaded"] = peak_memory()
+    model = mm.create(args.method, split)
+    out["MiB created"] = peak_memory()
+    if args.stage == "evaluate":
+        started = time.perf_counter()
+        mm.evaluate(model, split, ks=(20,))
+        out["seconds"] = time.perf_counter() - started
+    else:
+        out |= stage_epoch(model, args.stage, args.batches)
+    print(json.dumps(out | {"MiB": peak_memory(), "threads": torch.get_num_threads()}))
+
+
+if __name__ == "__main__":
+    main()
