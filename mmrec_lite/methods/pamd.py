@@ -80,7 +80,16 @@ class PAMD(Method):
     Config = PAMDConfig
     profiles: ClassVar = {
         "paper": {},
-        "lecture": {"dim": 64, "pretrain_epochs": 30, "lr": 5e-3, "encoder_lr": 1e-3, "batch_size": 1024, "epochs": 60},
+        "lecture": {
+            "dim": 64,
+            "pretrain_epochs": 20,
+            "lr": 1e-2,
+            "l2": 1e-3,
+            "encoder_lr": 1e-3,
+            "batch_size": 1024,
+            "epochs": 30,
+            "patience": 6,
+        },
     }
     pretrained = ("encoder.", "maps.")
 
