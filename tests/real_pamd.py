@@ -1,7 +1,7 @@
 """PAMD and LightGCN on real data under leave-one-out: python -m tests.real_pamd movielens_small_mm
 
 The data may not ship with the project. Settings are chosen from a small grid by the *validation* Recall@20 with seed 0;
-the chosen one is run with the other seeds too. The rows go to figures/real_pamd.csv with what was tried. Vectors are
+the chosen one is run with every seed of SEEDS. The rows go to figures/real_pamd.csv with what was tried. Vectors are
 made once (the packaged MiniLM, the shop's small picture encoder) and kept in build/real.
 """
 
