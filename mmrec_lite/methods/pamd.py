@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -80,7 +81,16 @@ class PAMD(Method):
     Config = PAMDConfig
     profiles: ClassVar = {
         "paper": {},
-        "lecture": {"dim": 64, "pretrain_epochs": 30, "lr": 5e-3, "encoder_lr": 1e-3, "batch_size": 1024, "epochs": 60},
+        "lecture": {
+            "dim": 64,
+            "pretrain_epochs": 20,
+            "lr": 1e-2,
+            "l2": 1e-3,
+            "encoder_lr": 1e-3,
+            "batch_size": 1024,
+            "epochs": 30,
+            "patience": 6,
+        },
     }
     pretrained = ("encoder.", "maps.")
 
@@ -112,6 +122,7 @@ class PAMD(Method):
         self.batches = PairBatches(split, config.batch_size)
         self.register_buffer("complete", self._complete_items(), persistent=False)
         self._kept: tuple[Tensor, tuple[Tensor, ...]] | None = None
+        self._frozen: Tensor | None = None
 
     # Section 4.1: the disentangled encoder ------------------------------------------------------------------------
 
@@ -193,11 +204,21 @@ class PAMD(Method):
         """The representations some items are recommended by, (B, K, d), and which of them an item has, (B, K)."""
         if not self.kinds:
             return self.backbone.item.new_zeros(len(items), 0, self.config.dim), items.new_zeros(len(items), 0).bool()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.encoder_lr > 0):
-            parts = [self.parts(name, items) for name in self.modalities]
-        views = torch.stack([part[kind] for kind in self.kinds for part in parts], dim=1)
+        if self.config.encoder_lr > 0:
+            views = self._views(items)
+        else:  # encoders that stay as they are: each item is encoded once an epoch
+            self._frozen = self._encode_all() if self._frozen is None else self._frozen
+            views = self._frozen[items]
         present = torch.stack([getattr(self, f"present_{name}")[items] for name in self.modalities], dim=1)
         return views, present.repeat(1, len(self.kinds))
+
+    def _views(self, items: Tensor) -> Tensor:
+        parts = [self.parts(name, items) for name in self.modalities]
+        return torch.stack([part[kind] for kind in self.kinds for part in parts], dim=1)
+
+    @torch.no_grad()
+    def _encode_all(self) -> Tensor:
+        return torch.cat([self._views(part) for part in torch.arange(self.n_items, device=self.device).split(4096)])
 
     def _make_head(self) -> Head:
         """Eq. 12-13, or the model that the representations are plugged into (section 5.8)."""
@@ -234,12 +255,12 @@ class PAMD(Method):
 
     def train(self, mode: bool = True) -> PAMD:
         """Switch between training and evaluation; either way what was kept for ranking is dropped."""
-        self._kept = None
+        self._kept = self._frozen = None
         return super().train(mode)
 
     def load_state_dict(self, *args, **kwargs):
         """Load weights and drop what was kept of the former ones."""
-        self._kept = None
+        self._kept = self._frozen = None
         return super().load_state_dict(*args, **kwargs)
 
     def sides(self) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -282,13 +303,13 @@ class PAMD(Method):
         c = self.config
         if c.base != "bpr" or not self.kinds:
             raise ValueError(f"pamd with base={c.base!r}, variant={c.variant!r} has no attention; take base='bpr'.")
-        index = torch.arange(self.n_items) if items is None else torch.as_tensor(items)
+        index = torch.arange(self.n_items) if items is None else torch.tensor(np.asarray(items))
         index = index.to(self.device)
         query = self.backbone.item[index]
         if c.query == "user":
             if users is None or len(users) != len(index):
                 raise ValueError("pamd with query='user' weighs pairs: give as many users as items.")
-            query = self.backbone.user[torch.as_tensor(users, device=self.device)]
+            query = self.backbone.user[torch.tensor(np.asarray(users), device=self.device)]
         return self.head.attention.weights(query, *self.content(index))
 
 

@@ -256,6 +256,25 @@ def test_encoders_have_a_rate_of_their_own_and_can_be_frozen(split):
     assert torch.equal(before, frozen.encoder["image"].encode[0].weight)
 
 
+def test_frozen_encoders_are_read_once_and_score_as_those_that_may_move(split, monkeypatch):
+    """The same loss and the same gradient of everything else; after other weights came in, theirs."""
+    free, frozen = make(split, encoder_lr=0.01), make(split, encoder_lr=0)
+    calls = []
+    encode = frozen._encode_all
+    monkeypatch.setattr(frozen, "_encode_all", lambda: calls.append(1) or encode())
+    for batch in list(free.batches(torch.Generator().manual_seed(0)))[:2]:
+        theirs = gradients(free, free.recommend_loss(batch))
+        ours = gradients(frozen, frozen.recommend_loss(batch))
+        for name, size in ours.items():
+            assert size == (0 if name.startswith("encoder.") else pytest.approx(theirs[name], rel=1e-5)), name
+    assert len(calls) == 1
+    users = torch.arange(split.n_users)
+    torch.testing.assert_close(frozen.score(users), free.score(users))
+    mm.fit(frozen, split, stages=("pretrain",), progress=False)
+    free.load_state_dict(frozen.state_dict())
+    torch.testing.assert_close(frozen.score(users), free.score(users))
+
+
 def test_the_pointwise_objective_is_another_loss(split):
     a, b = make(split), make(split, objective="pointwise")
     batch = first_batch(a)
