@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -18,9 +19,13 @@ import torch
 
 import mmrec_lite as mm
 from mmrec_lite.data import Split
+from mmrec_lite.data.batches import PairBatches
 from mmrec_lite.experiments import peak_memory
+from mmrec_lite.losses import bpr_loss, embedding_l2
 from mmrec_lite.methods import REGISTRY
 from mmrec_lite.methods.micro import MICRO
+from mmrec_lite.methods.mixgcf import MixGCF
+from mmrec_lite.nn import hop_layers
 from mmrec_lite.ops import unit_rows
 
 
@@ -47,7 +52,51 @@ class PlainMICRO(MICRO):
         return total / views.shape[0] / views.shape[1]
 
 
-REGISTRY["micro-plain"] = PlainMICRO
+class PlainMixGCF(MixGCF):
+    """MixGCF as one writes it down first: negatives drawn pair by pair, all mixed candidates of all layers built."""
+
+    name = "mixgcf-plain"
+
+    def __init__(self, split, config, seed):
+        super().__init__(split, config, seed)
+        self.batches = PairBatches(split, config.batch_size)
+        self.taken = [set(items) for items in np.split(*_by_user(split))]
+
+    def loss(self, batch):
+        candidates = torch.tensor([self.draw(user) for user in batch.users.tolist()])
+        b, n = self.backbone, self.n_users
+        layers = torch.stack(hop_layers(b.graph, torch.cat([b.user, b.item]), b.layers, b.transpose), dim=1)
+        user, items = layers[batch.users], layers[n:]
+        alpha = torch.rand(len(batch.users), 1, layers.shape[1], 1)
+        negative = self.mix(user.mean(dim=1), items, batch.positives, candidates, alpha)
+        positive = items[batch.positives]
+        u, p, q = (part.mean(dim=1) for part in (user, positive, negative))
+        l2 = self.config.l2 * embedding_l2(user[:, 0], positive[:, 0], negative[:, 0])
+        return {"bpr": bpr_loss((u * p).sum(1), (u * q).sum(1)), "l2": l2}
+
+    def draw(self, user: int) -> list[int]:
+        out: list[int] = []
+        while len(out) < self.config.n_candidates:
+            item = random.randrange(self.n_items)
+            if item not in self.taken[user]:
+                out.append(item)
+        return out
+
+    @staticmethod
+    def mix(users, items, positives, candidates, alpha):
+        """Shapes: items (I, H, d), alpha (B, 1, H, 1) -> (B, H, d)."""
+        mixed = alpha * items[positives][:, None] + (1 - alpha) * items[candidates]
+        best = torch.einsum("bd,bmhd->bmh", users, mixed).argmax(dim=1)
+        return mixed.gather(1, best[:, None, :, None].expand(-1, 1, -1, mixed.shape[-1])).squeeze(1)
+
+
+def _by_user(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    users, items = split.pairs("train")
+    order = np.argsort(users, kind="stable")
+    return items[order], np.cumsum(np.bincount(users, minlength=split.n_users))[:-1]
+
+
+REGISTRY |= {"micro-plain": PlainMICRO, "mixgcf-plain": PlainMixGCF}
 
 
 def epoch(model, batches: int | None) -> dict[str, float]:
