@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -138,24 +134,6 @@ def train(method: str, split: Split, hyper: dict, seeds: tuple[int, ...] = (0, 1
         metrics = mm.evaluate(model, split, ks=(20,)).metrics
         rows.append({"seconds": history.seconds, "epochs": len(history.rows), **metrics})
     return {key: float(np.mean([row[key] for row in rows])) for key in ("seconds", "epochs", "recall@20", "ndcg@20")}
-
-
-def in_a_process(
-    benchmark, label: str, what: str, method: str, folder: Path, hyper: dict, batches: int | None = None
-) -> dict[str, float]:
-    """Measure once in a process of its own, and leave seconds and memory where `table.py` finds them."""
-    command = [sys.executable, "-m", "tests.benchmarks.measure", what, method, str(folder), json.dumps(hyper)]
-    command += ["--batches", str(batches)] if batches else []
-
-    def once() -> dict[str, float]:
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    measured = benchmark.pedantic(once, rounds=1)
-    benchmark.extra_info.update({"label": label, **measured})
-    return measured
 
 
 def main() -> None:

@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -103,24 +99,6 @@ def sampled(model: PAMD, split: Split) -> dict[str, float]:
     report = mm.evaluate(model, split, ks=(10,), candidates=CANDIDATES)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "a user": seconds / len(report.per_user)}
-
-
-def in_a_process(
-    benchmark, label: str, what: str, method: str, folder: Path, hyper: dict, batches: int = 0
-) -> dict[str, float]:
-    """Measure once in a process of its own, and leave seconds and memory where `table.py` finds them."""
-    command = [sys.executable, "-m", "tests.benchmarks.pamd", what, method, str(folder), json.dumps(hyper)]
-    command += ["--batches", str(batches)]
-
-    def once() -> dict[str, float]:
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    measured = benchmark.pedantic(once, rounds=1)
-    benchmark.extra_info.update({"label": label, **measured})
-    return measured
 
 
 def main() -> None:

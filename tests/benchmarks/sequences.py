@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -154,21 +151,6 @@ def stage_epoch(model, name: str, batches: int) -> dict[str, float]:
             break
     batch_seconds = float(np.mean(times[1:]))
     return {"seconds": batch_seconds * stage.n_batches, "batch": batch_seconds}
-
-
-def in_a_process(benchmark, label: str, stage: str, method: str, data: Path, batches: int) -> dict[str, float]:
-    """Measure once in a process of its own, and leave seconds and memory where `table.py` finds them."""
-    command = [sys.executable, "-m", "tests.benchmarks.sequences", stage, method, str(data), "--batches", str(batches)]
-
-    def once() -> dict[str, float]:
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    measured = benchmark.pedantic(once, rounds=1)
-    benchmark.extra_info.update({"label": label, **measured})
-    return measured
 
 
 def main() -> None:

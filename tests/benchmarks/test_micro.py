@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks import worlds
-from tests.benchmarks.measure import in_a_process
+from tests.benchmarks.process import in_a_process
 
 EPOCHS = {
     "MICRO, contrast as first written": ("micro-plain", {"symmetric": False}, 3),
@@ -34,13 +34,13 @@ def folder(bench_data):
 @pytest.mark.parametrize("label", EPOCHS)
 def test_epoch(benchmark, folder, label):
     method, hyper, batches = EPOCHS[label]
-    in_a_process(benchmark, label, "epoch", method, folder, hyper, batches=batches)
+    in_a_process(benchmark, label, "measure", "epoch", method, folder, hyper, "--batches", batches)
 
 
 @pytest.mark.benchmark(group="full-ranking evaluation, Baby size")
 @pytest.mark.parametrize("method", ["micro", "lightgcn"])
 def test_evaluation(benchmark, folder, method):
-    in_a_process(benchmark, method, "evaluate", method, folder, {})
+    in_a_process(benchmark, method, "measure", "evaluate", method, folder)
 
 
 @pytest.mark.benchmark(group="training to the best epoch, a tenth of Baby, mean of three seeds")
@@ -49,4 +49,5 @@ def test_quality(benchmark, bench_data, label):
     """What the fast forms cost in Recall@20: three seeds each, the same split."""
     method, hyper, _ = EPOCHS[label]
     hyper = hyper | {"negatives": 128} if "negatives" in hyper else hyper  # a tenth of the items, a tenth of the draws
-    in_a_process(benchmark, label, "train", method, worlds.folder(bench_data, "baby-tenth"), hyper | TRAINING)
+    folder = worlds.folder(bench_data, "baby-tenth")
+    in_a_process(benchmark, label, "measure", "train", method, folder, hyper | TRAINING)

@@ -7,7 +7,8 @@ import torch
 
 from mmrec_lite.nn.mixgcf import mixgcf_negatives
 from tests.benchmarks import worlds
-from tests.benchmarks.measure import PlainMixGCF, in_a_process
+from tests.benchmarks.measure import PlainMixGCF
+from tests.benchmarks.process import in_a_process
 
 EPOCHS = {"MixGCF, plain": ("mixgcf-plain", {}, 3), "MixGCF": ("mixgcf", {}, 12), "LightGCN": ("lightgcn", {}, 20)}
 
@@ -28,4 +29,5 @@ def test_the_plain_form_makes_the_same_negatives():
 @pytest.mark.parametrize("label", EPOCHS)
 def test_epoch(benchmark, bench_data, label):
     method, hyper, batches = EPOCHS[label]
-    in_a_process(benchmark, label, "epoch", method, worlds.folder(bench_data), hyper, batches=batches)
+    folder = worlds.folder(bench_data)
+    in_a_process(benchmark, label, "measure", "epoch", method, folder, hyper, "--batches", batches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks import sequences
+from tests.benchmarks.process import in_a_process
 
 CASES = {
     "pretrain": {"MP4SR, padded prefixes": ("mp4sr-plain", 2), "MP4SR": ("mp4sr", 12)},
@@ -38,4 +39,4 @@ def folder(bench_data):
 )
 def test_speed(benchmark, folder, stage, label):
     method, batches = CASES[stage][label]
-    sequences.in_a_process(benchmark, label, stage, method, folder, batches)
+    in_a_process(benchmark, label, "sequences", stage, method, folder, "--batches", batches)

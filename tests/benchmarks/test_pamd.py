@@ -8,7 +8,8 @@ import torch
 
 import mmrec_lite as mm
 from tests.benchmarks import worlds
-from tests.benchmarks.pamd import RELEASED, PlainPAMD, in_a_process
+from tests.benchmarks.pamd import RELEASED, PlainPAMD
+from tests.benchmarks.process import in_a_process
 from tests.tiny import tiny_shop
 
 BATCH = {"batch_size": 1024}
@@ -46,11 +47,11 @@ def test_the_plain_loop_scores_what_the_method_scores():
 @pytest.mark.parametrize("label", EPOCHS)
 def test_epoch(benchmark, folder, label):
     method, hyper, batches = EPOCHS[label]
-    in_a_process(benchmark, label, "recommend", method, folder, hyper, batches)
+    in_a_process(benchmark, label, "pamd", "recommend", method, folder, hyper, "--batches", batches)
 
 
 @pytest.mark.benchmark(group="PAMD's evaluation against 1,000 sampled items a user, Baby size")
 @pytest.mark.parametrize("label", SAMPLED)
 def test_sampled_evaluation(benchmark, folder, label):
     method, hyper = SAMPLED[label]
-    in_a_process(benchmark, label, "sampled", method, folder, hyper)
+    in_a_process(benchmark, label, "pamd", "sampled", method, folder, hyper)

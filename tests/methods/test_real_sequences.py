@@ -7,7 +7,7 @@ import torch
 
 import mmrec_lite as mm
 from mmrec_lite.data.sequences import SequenceBatches
-from tests.real_sequences import beauty
+from tests.real_data import beauty
 
 
 def test_beauty_trains_on_its_order_with_text_alone(shared_data):
