@@ -91,7 +91,9 @@ def render(rows: pd.DataFrame) -> str:
 
 
 def _mean_and_sd(values: pd.Series) -> str:
-    return "" if values.isna().all() else f"{values.mean():.3f} ± {values.std():.3f}"
+    if values.isna().all():
+        return ""
+    return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
 
 def _p(a: pd.Series, b: pd.Series) -> str:

@@ -15,16 +15,25 @@ def readme(repository) -> str:
     return (repository / "README.md").read_text()
 
 
-def test_the_table_is_drawn_from_the_measured_rows(readme):
-    drawn = re.search(r"<!-- table -->\n(.*?)\n<!-- /table -->", readme, re.S)
-    assert drawn and drawn[1] == readme_table.render(pd.read_csv(readme_table.ROWS))
+@pytest.mark.parametrize(
+    ("name", "render", "rows"),
+    [
+        ("table", readme_table.render, readme_table.ROWS),
+        ("real", readme_table.render_real, readme_table.REAL_ROWS),
+    ],
+)
+def test_a_table_is_drawn_from_the_measured_rows(readme, name, render, rows):
+    drawn = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", readme, re.S)
+    assert drawn and drawn[1] == render(pd.read_csv(rows))
 
 
-def test_every_recipe_was_measured_on_every_seed():
+def test_every_recipe_was_measured_on_every_seed_and_protocol():
     rows = pd.read_csv(readme_table.ROWS)
     assert set(rows["label"]) == set(readme_table.RECIPES)
     assert (rows.groupby("label")["seed"].apply(sorted).map(tuple) == readme_table.SEEDS).all()
-    assert rows.drop(columns="label").notna().all(axis=None)
+    for label, (_, _, protocols) in readme_table.RECIPES.items():
+        columns = ["recall@20", "ndcg@20", "recall@20 rare", *(f"recall@20 {p}" for p in protocols if p != "ratio")]
+        assert rows.loc[rows["label"] == label, columns].notna().all(axis=None), label
 
 
 def test_every_link_leads_to_a_file(readme, repository):
