@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import evaluate
+from mmrec_lite.files import refuse_closed, write_tensors
 from mmrec_lite.methods.base import Method, Stage
 
 if TYPE_CHECKING:
@@ -114,6 +113,8 @@ def fit(
     state = _Progress()
     model.history = state.history
     file = Path(checkpoint) / "checkpoint.safetensors" if checkpoint is not None else None
+    if file is not None:
+        refuse_closed(file.parent)
     saved = _read_checkpoint(file, model) if file is not None and file.exists() else None
     if saved:
         state = _restore_progress(saved)
@@ -274,14 +275,7 @@ class _Trainer:
                 "stopped": self.state.history.stopped,
             },
         }
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.file.with_suffix(f".{os.getpid()}.tmp")
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        try:
-            save_file(tensors, beside, metadata={"mmrec_lite": json.dumps(header)})
-            os.replace(beside, self.file)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_tensors(self.file, tensors, header)
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Take over a checkpoint's optimiser and best state."""

@@ -14,12 +14,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-INDEX = re.compile(r"""
+INDEX = re.compile(
+    r"""
     --(extra-)?index-url | --find-links | --trusted-host | ^\s*-[if]\s+\S*/
     | (?<!\w)(index-url|index_url|find-links|trusted-host)\s*=
     | https?://[^\s"')>]*/simple(/|\b)            # what every index's address ends with
     | https?://[^\s"')>]*(pypi|artifactory|nexus|devpi|download\.pytorch\.org)[^\s"')>]*
-    """, re.VERBOSE | re.MULTILINE | re.IGNORECASE)
+    """,
+    re.VERBOSE | re.MULTILINE | re.IGNORECASE,
+)
 URL = re.compile(r"\w+://|\b[\w-]+(\.[\w-]+)+:\d+\b|\s@\s")
 
 
@@ -41,8 +44,13 @@ def locked(text: str) -> list[Requirement]:
 
 def pins(text: str, python: str) -> dict[str, Version]:
     """Name -> pinned version on Linux with that Python."""
-    where = {"python_version": python, "python_full_version": python + ".0", "sys_platform": "linux",
-             "os_name": "posix", "platform_machine": "x86_64"}
+    where = {
+        "python_version": python,
+        "python_full_version": python + ".0",
+        "sys_platform": "linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+    }
     chosen = {}
     for line in locked(text):
         if line.marker is None or line.marker.evaluate(where):
@@ -53,9 +61,12 @@ def pins(text: str, python: str) -> dict[str, Version]:
 
 
 def unmet(wanted: list[Requirement], have: dict[str, Version]) -> list[str]:
-    return [str(line) for line in wanted
-            if (version := have.get(canonicalize_name(line.name))) is None
-            or not line.specifier.contains(version, prereleases=True)]
+    return [
+        str(line)
+        for line in wanted
+        if (version := have.get(canonicalize_name(line.name))) is None
+        or not line.specifier.contains(version, prereleases=True)
+    ]
 
 
 def test_environment_yml_installs_what_pyproject_declares(repository: Path) -> None:
@@ -122,10 +133,16 @@ def test_no_tracked_file_names_a_package_index(repository: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("line", [
-    "--index-url https://mirror.example/simple", "index-url = 'x'", "-f /opt/wheels",
-    "see https://mirror.example/pypi/web", "--extra-index-url=https://a.example/b",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url https://mirror.example/simple",
+        "index-url = 'x'",
+        "-f /opt/wheels",
+        "see https://mirror.example/pypi/web",
+        "--extra-index-url=https://a.example/b",
+    ],
+)
 def test_the_search_for_a_package_index_finds_one(line: str) -> None:
     assert INDEX.search(line)
 

@@ -23,8 +23,15 @@ def run(command: list[str | Path], cwd: Path) -> str:
     """Standard output of a command that sees neither this repository nor this environment."""
     hidden = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MMREC_SHARED"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=environment, check=False,
-                          capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, f"{command} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
@@ -46,8 +53,17 @@ def installed(wheel: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
     uv = [sys.executable, "-m", "uv"]
     run([*uv, "venv", "--quiet", "--python", sys.executable, environment], environment.parent)
     # Without --python, uv would install into the environment that runs this test.
-    install = [*uv, "pip", "install", "--quiet", "--python", programs / "python",
-               "--constraints", repository / "requirements.lock", wheel]
+    install = [
+        *uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        programs / "python",
+        "--constraints",
+        repository / "requirements.lock",
+        wheel,
+    ]
     try:  # `make env` has left every package in uv's cache: half a second
         run([*install, "--offline"], environment.parent)
     except AssertionError:
@@ -59,16 +75,22 @@ def installed(wheel: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
 def test_the_wheel_is_small_and_holds_the_package_only(wheel: Path, repository: Path) -> None:
     assert wheel.stat().st_size <= MAX_BYTES
     names = set(zipfile.ZipFile(wheel).namelist())
-    strange = {name for name in names if not name.startswith(("mmrec_lite/", "mmrec_lite-"))
-               or "__pycache__" in name or name.endswith((".tmp", ".ipynb"))}
+    strange = {
+        name
+        for name in names
+        if not name.startswith(("mmrec_lite/", "mmrec_lite-"))
+        or "__pycache__" in name
+        or name.endswith((".tmp", ".ipynb"))
+    }
     assert strange == set()
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path, repository: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    listing = subprocess.run(["git", "ls-files", "-z", "--", "mmrec_lite"], cwd=repository,
-                             capture_output=True, check=False)
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--", "mmrec_lite"], cwd=repository, capture_output=True, check=False
+    )
     if listing.returncode:
         pytest.skip("not a git working copy")
     tracked = {name for name in listing.stdout.decode().split("\0") if name and (repository / name).exists()}
@@ -77,8 +99,9 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path, repository: Path
 
 
 def test_the_extras_are_not_needed(installed: Path, tmp_path: Path) -> None:
-    listed = json.loads(run([sys.executable, "-m", "uv", "pip", "list", "--format=json", "--python",
-                             installed / "python"], tmp_path))
+    listed = json.loads(
+        run([sys.executable, "-m", "uv", "pip", "list", "--format=json", "--python", installed / "python"], tmp_path)
+    )
     names = {entry["name"] for entry in listed}
     assert "mmrec-lite" in names
     extras = {"matplotlib", "open-clip-torch", "sentence-transformers", "jupyterlab", "pytest"}
@@ -86,9 +109,11 @@ def test_the_extras_are_not_needed(installed: Path, tmp_path: Path) -> None:
 
 
 def test_micro_runs_on_the_shop(installed: Path, tmp_path: Path) -> None:
-    program = ("import json, mmrec_lite as mm\n"
-               "result = mm.run('micro', 'bazaar', profile='lecture', epochs=1)\n"
-               "print(json.dumps([mm.__file__, result.metrics]))")
+    program = (
+        "import json, mmrec_lite as mm\n"
+        "result = mm.run('micro', 'bazaar', profile='lecture', epochs=1)\n"
+        "print(json.dumps([mm.__file__, result.metrics]))"
+    )
     where, metrics = json.loads(run([installed / "python", "-c", program], tmp_path).splitlines()[-1])
     assert Path(where).is_relative_to(installed.parent)
     assert 0 < metrics["recall@20"] <= 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmrec_lite.data.splits import Split
+from mmrec_lite.files import write_tensors
 
 __all__ = ["HyperparameterError", "Hyperparameters", "Method", "Modalities", "Stage", "VectorMethod"]
 
@@ -155,16 +154,8 @@ class Method(nn.Module):
         """Write what pre-training made (`pretrained`) to one safetensors file, beside first, then renamed."""
         if not self.pretrained:
             raise ValueError(f"{self.name} has no pre-trained part to save.")
-        part = {n: t.detach().cpu().contiguous() for n, t in self.state_dict().items() if n.startswith(self.pretrained)}
-        file = Path(file)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        try:
-            save_file(part, beside, metadata={"mmrec_lite": json.dumps({"pretrained": self.name})})
-            os.replace(beside, file)
-        finally:
-            beside.unlink(missing_ok=True)
-        return file
+        part = {name: tensor for name, tensor in self.state_dict().items() if name.startswith(self.pretrained)}
+        return write_tensors(file, part, {"pretrained": self.name})
 
     def load_pretrained(self, file: str | Path) -> None:
         """Take over a part that `save_pretrained` wrote; ``ValueError`` if it is damaged or does not fit."""

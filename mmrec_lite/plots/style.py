@@ -11,11 +11,12 @@ import html
 import io
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mmrec_lite.files import beside
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -132,9 +133,10 @@ def save_figure(figure: Figure, name: str, alt: str, dpi: int = 160) -> Path | N
         raise ValueError("save_figure: a figure needs an alternative text: say in one sentence what one sees in it")
     folder = Path(named)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / f"{name}.svg", lambda path: path.write_bytes(_svg(figure)))
-    _replace(folder / f"{name}.png", lambda path: path.write_bytes(png(figure, dpi)))
-    _replace(folder / f"{name}.txt", lambda path: path.write_text(" ".join(alt.split()) + "\n", encoding="utf-8"))
+    words = (" ".join(alt.split()) + "\n").encode()
+    for ending, content in (("svg", _svg(figure)), ("png", png(figure, dpi)), ("txt", words)):
+        with beside(folder / f"{name}.{ending}") as partial:
+            partial.write_bytes(content)
     return folder
 
 
@@ -156,13 +158,3 @@ def _small(picture: re.Match[bytes]) -> bytes:
     out = io.BytesIO()
     full.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return base64.b64encode(out.getvalue())
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside, then rename: a reader never sees half a file."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        write(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

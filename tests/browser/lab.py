@@ -55,14 +55,27 @@ def running_lab(folder: Path, home: Path, patience: float = 60) -> Iterator[Lab]
         path.write_text(json.dumps(content))
     token = secrets.token_hex(16)
     environment = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "HF_HUB_OFFLINE": "1",
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "HF_HUB_OFFLINE": "1",
         "IPYTHONDIR": str(home / "ipython"),
     }
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
-               "--port=0", "--expose-app-in-browser", f"--IdentityProvider.token={token}",
-               f"--ServerApp.root_dir={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "lab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        "--port=0",
+        "--expose-app-in-browser",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={folder}",
+    ]
     log = home / "lab.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
@@ -112,7 +125,9 @@ class LabPage:
         """The status bar knows; the circle above the notebook is "idle" before there is a kernel, too."""
         self.page.wait_for_function(
             """() => /\\| Idle$/.test(document.querySelector('#jp-main-statusbar')?.innerText
-                .split('\\n').find(text => text.includes(' | ')) ?? '')""", timeout=seconds * 1000)
+                .split('\\n').find(text => text.includes(' | ')) ?? '')""",
+            timeout=seconds * 1000,
+        )
 
     def run_all(self, seconds: float) -> None:
         """Menu Run, Run All Cells; returns when every code cell that holds anything has its number."""
@@ -122,15 +137,15 @@ class LabPage:
             f"""() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')]
                 .filter(cell => cell.querySelector('.cm-content')?.textContent.trim())
                 .every(cell => {RAN}.test(cell.querySelector('.jp-InputPrompt').textContent.trim()))""",
-            timeout=seconds * 1000)
+            timeout=seconds * 1000,
+        )
         self.wait_until_idle(seconds)
 
     def clear_outputs(self) -> None:
         """Forget the numbers and outputs that came with the file, so that `run_all` waits for its own."""
         self.page.locator(".lm-MenuBar-itemLabel", has_text="Edit").first.click()
         self.page.locator(".lm-Menu-itemLabel", has_text="Clear Outputs of All Cells").first.click()
-        self.page.wait_for_function(
-            "() => !document.querySelector('.jp-Notebook .jp-CodeCell .jp-OutputArea-output')")
+        self.page.wait_for_function("() => !document.querySelector('.jp-Notebook .jp-CodeCell .jp-OutputArea-output')")
 
     def errors(self) -> list[str]:
         """Every error a reader would see: tracebacks, widgets that do not show, broken pictures."""
@@ -138,20 +153,21 @@ class LabPage:
         found = self.page.evaluate(
             """() => jupyterapp.shell.currentWidget.content.model.toJSON().cells
                 .flatMap(cell => cell.outputs ?? []).filter(output => output.output_type === 'error')
-                .map(error => error.ename + ': ' + error.evalue)""")
+                .map(error => error.ename + ': ' + error.evalue)"""
+        )
         found += self.page.get_by_text("Error displaying widget").all_inner_texts()
         found += self.page.evaluate(
             """() => [...document.querySelectorAll('.jp-Notebook img')]
                 .filter(image => image.complete && image.naturalWidth === 0)
-                .map(image => 'a broken picture: ' + (image.alt || image.src.slice(0, 80)))""")
+                .map(image => 'a broken picture: ' + (image.alt || image.src.slice(0, 80)))"""
+        )
         return found
 
     def screenshot(self, path: Path) -> None:
         """The whole notebook as one picture (at most 15,000 points high)."""
         path.parent.mkdir(parents=True, exist_ok=True)
         size = self.page.viewport_size or {"width": 1400, "height": 1000}
-        height = self.page.evaluate(
-            "() => document.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 1000")
+        height = self.page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 1000")
         self.page.set_viewport_size({"width": size["width"], "height": min(int(height) + 150, 15_000)})
         self.page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer')?.scrollTo(0, 0)")
         self.page.wait_for_timeout(300)

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 REPOSITORY = Path(__file__).resolve().parents[2]
 LESSONS = sorted(path.name for path in REPOSITORY.glob("notebooks/[0-9]*.ipynb"))
 SECONDS = float(os.environ.get("CELL_TIMEOUT", "300"))
-EXPLORER = '''\
+EXPLORER = """\
 import base64, io
 import ipywidgets as widgets
 from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def draw(change=None):
     figure.savefig(png := io.BytesIO(), format="png")
     data = base64.b64encode(png.getvalue()).decode()
     picture.value = f'<img alt="{slider.value} waves" src="data:image/png;base64,{data}">\'
-'''
+"""
 SHOW = "slider.observe(draw, 'value')\ndraw()\nwidgets.VBox([slider, picture])"
 
 

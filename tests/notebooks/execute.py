@@ -22,8 +22,11 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An explorer: run this cell to use it. The picture beside it shows what it can show."
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 EXTRA_KEYS = [
-    "metadata.papermill", "metadata.widgets", "metadata.language_info.version",
-    "cell.metadata.papermill", "cell.metadata.execution",
+    "metadata.papermill",
+    "metadata.widgets",
+    "metadata.language_info.version",
+    "cell.metadata.papermill",
+    "cell.metadata.execution",
 ]
 
 
@@ -45,8 +48,13 @@ def execute(path: Path, timeout: float) -> NotebookNode:
     """Run the notebook in its own folder and return it with its outputs; raises what nbclient raises."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
-        store_widget_state=False, record_timing=False, coalesce_streams=True,
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
     )
     return client.execute()
 

@@ -29,8 +29,11 @@ def test_is_clean(notebook: Path) -> None:
 @each_notebook
 def test_every_parameter_is_typed_and_explained(notebook: Path) -> None:
     parameters = papermill.inspect_notebook(str(notebook))
-    vague = [name for name, parameter in parameters.items()
-             if not parameter["help"] or parameter["inferred_type_name"] == "None"]
+    vague = [
+        name
+        for name, parameter in parameters.items()
+        if not parameter["help"] or parameter["inferred_type_name"] == "None"
+    ]
     assert vague == [], "write `name: type = value  # what it does`"
 
 
@@ -42,16 +45,24 @@ def test_runs_with_another_seed(notebook: Path, tmp_path: Path) -> None:
     # nbval runs the lessons at their full length.
     short = {name: 2 for name in papermill.inspect_notebook(str(notebook)) if name in ("epochs", "pretrain_epochs")}
     papermill.execute_notebook(
-        str(notebook), str(tmp_path / notebook.name), parameters={"seed": 1, "profile": "lecture", **short},
-        kernel_name="python3", cwd=str(tmp_path), execution_timeout=CELL_TIMEOUT, progress_bar=False,
+        str(notebook),
+        str(tmp_path / notebook.name),
+        parameters={"seed": 1, "profile": "lecture", **short},
+        kernel_name="python3",
+        cwd=str(tmp_path),
+        execution_timeout=CELL_TIMEOUT,
+        progress_bar=False,
     )
 
 
 def good_notebook() -> NotebookNode:
     cells = [
         new_markdown_cell("# A lesson\n\n![a curve that falls](curve.png)"),
-        new_code_cell("seed: int = 0  # of everything random\nprofile: str = 'lecture'  # or paper",
-                      execution_count=1, metadata={"tags": ["parameters"]}),
+        new_code_cell(
+            "seed: int = 0  # of everything random\nprofile: str = 'lecture'  # or paper",
+            execution_count=1,
+            metadata={"tags": ["parameters"]},
+        ),
         new_code_cell("print(1 + 1)", execution_count=2, outputs=[new_output("stream", text="2\n")]),
     ]
     return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})

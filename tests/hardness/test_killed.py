@@ -1,0 +1,241 @@
+"""SIGKILL at random moments, disks that are full or closed, two writers at once: nothing half is read as whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import mmrec_lite as mm
+from mmrec_lite.data import DataError, MultimodalDataset
+from mmrec_lite.training import CheckpointError
+from tests.hardness.worlds import small, whole_shop
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TRAIN = """
+import sys, mmrec_lite as mm, torch
+from safetensors.torch import save_file
+from tests.hardness.worlds import small, whole_shop
+torch.set_num_threads(1)
+split = mm.split(whole_shop(), "given")
+model = mm.create(sys.argv[1], split, seed=3, **small(sys.argv[1], epochs=12))
+print("ready", flush=True)
+mm.fit(model, split, checkpoint=sys.argv[2], progress=False)
+save_file({n: t.contiguous() for n, t in model.state_dict().items()}, sys.argv[3])
+"""
+
+SAVE = """
+import sys
+from mmrec_lite.data import MultimodalDataset
+from tests.hardness.worlds import whole_shop
+shops = [whole_shop(seed) for seed in (0, 1)]
+print("ready", flush=True)
+while True:
+    for shop in shops:
+        shop.save(sys.argv[1], overwrite=True)
+"""
+
+
+def start(program: str, *arguments: str) -> subprocess.Popen:
+    """Run a program that says "ready" when the part to be killed begins."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment,
+    )  # fmt: skip
+    if process.stdout.readline() != "ready\n":
+        raise AssertionError(process.communicate()[1])
+    return process
+
+
+def kill_after(process: subprocess.Popen, seconds: float) -> None:
+    """SIGKILL, unless the process is done before."""
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["micro", "mcptr"])
+def test_a_killed_training_ends_where_an_unbroken_one_does(name, tmp_path, tried):
+    from safetensors.torch import load_file
+
+    draw = random.Random(name)
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    process = start(TRAIN, name, str(tmp_path / "a"), str(whole))
+    begun = time.perf_counter()
+    assert process.wait() == 0, process.stderr.read()
+    length = time.perf_counter() - begun
+    kills = 0
+    while not broken.exists():
+        process = start(TRAIN, name, str(tmp_path / "b"), str(broken))
+        if kills < 3:
+            kill_after(process, draw.uniform(0.05, 0.6) * length)
+            kills += 1
+        else:
+            assert process.wait() == 0, process.stderr.read()
+    assert kills
+    first, second = load_file(whole), load_file(broken)
+    assert all(torch.equal(first[key], second[key]) for key in first | second)
+    tried("SIGKILL during `fit`", kills, "resumes, final weights equal bit by bit")
+
+
+def test_a_killed_save_leaves_a_whole_data_set(tmp_path, tried):
+    draw, hashes = random.Random(1), {whole_shop(seed).hash for seed in (0, 1)}
+    kills, found = 4, 0
+    for number in range(kills):
+        kill_after(start(SAVE, str(tmp_path / "shop")), draw.uniform(0.02, 0.4))
+        if not (tmp_path / "shop").exists():  # between two renames: the former one lies beside, whole
+            (left,) = tmp_path.glob(".shop.*.old")
+            left.rename(tmp_path / "shop")
+        found += MultimodalDataset.load(tmp_path / "shop").hash in hashes
+        assert found == number + 1
+    whole_shop().save(tmp_path / "shop", overwrite=True)
+    assert MultimodalDataset.load(tmp_path / "shop").hash == whole_shop().hash
+    tried("SIGKILL during `MultimodalDataset.save`", kills, "the old or the new data set, whole")
+
+
+def test_a_checkpoint_cut_anywhere_is_refused(tmp_path, tried):
+    split = mm.split(whole_shop(), "given")
+    mm.fit(mm.create("mf", split, **small("mf")), split, epochs=1, checkpoint=tmp_path, progress=False)
+    file = tmp_path / "checkpoint.safetensors"
+    whole = file.read_bytes()
+    draw = random.Random(0)
+    lengths = sorted({0, 1, 7, 8, 9, len(whole) - 1, *(draw.randrange(len(whole)) for _ in range(40))})
+    for length in lengths:
+        file.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
+            mm.fit(mm.create("mf", split, **small("mf")), split, checkpoint=tmp_path, progress=False)
+    tried("truncated checkpoint", len(lengths), "refused: is not a whole checkpoint")
+
+
+FULL = """
+import sys, resource, signal, mmrec_lite as mm
+from tests.hardness.worlds import small, whole_shop
+shop = whole_shop()
+split = mm.split(shop, "given")
+model = mm.create("mf", split, **small("mf"))
+print("ready", flush=True)
+mm.fit(model, split, epochs=1, checkpoint=sys.argv[1], progress=False)
+if sys.argv[2] == "limit":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+else:
+    with open(sys.argv[1] + "/filler", "wb", buffering=0) as filler:
+        try:
+            while filler.write(bytes(512)):
+                pass
+        except OSError:
+            pass
+try:
+    mm.fit(mm.create("mf", split, **small("mf")), split, checkpoint=sys.argv[1], progress=False)
+except OSError as error:
+    print("refused", error.errno, flush=True)
+try:
+    shop.save(sys.argv[1] + "/shop")
+except OSError as error:
+    print("refused", error.errno, flush=True)
+"""
+
+
+def test_a_full_disk_costs_the_new_file_and_never_the_old_one(tmp_path, tried):
+    """A file-size limit fails each write as a full disk does, without an administrator's rights."""
+    process = start(FULL, str(tmp_path), "limit")
+    out, errors = process.communicate()
+    assert out.count("refused") == 2, errors
+    check_untouched(tmp_path)
+    tried("write refused by the system (file-size limit)", 2, "OSError; old file kept, nothing half left")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs an administrator")
+def test_a_full_tmpfs(tmp_path, tried):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    try:
+        process = start(FULL, str(disk), "fill")
+        out, errors = process.communicate()
+        assert out.count("refused 28") == 2, (out, errors)  # ENOSPC
+        (disk / "filler").unlink()
+        check_untouched(disk)
+        tried("full disk (tmpfs)", 2, "OSError; old file kept, nothing half left")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def check_untouched(folder: Path) -> None:
+    """The first epoch's checkpoint is there, whole; training goes on from it."""
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.safetensors"]
+    split = mm.split(whole_shop(), "given")
+    history = mm.fit(mm.create("mf", split, **small("mf")), split, checkpoint=folder, progress=False)
+    assert len(history.rows) == 2
+
+
+CLOSED = """
+import os, sys, mmrec_lite as mm
+from tests.hardness.worlds import small, whole_shop
+shop = whole_shop()
+split = mm.split(shop, "given")
+mm.run("mf", shop, epochs=1)  # whatever is imported late is imported now: an administrator's Python may be closed too
+if os.geteuid() == 0:
+    os.setegid(65534); os.seteuid(65534)
+print("ready", flush=True)
+for job in (lambda: mm.fit(mm.create("mf", split, **small("mf")), split, checkpoint=sys.argv[1], progress=False),
+            lambda: shop.save(sys.argv[1] + "/shop"), lambda: mm.run("popularity", shop, save=sys.argv[1])):
+    try:
+        job()
+    except OSError as error:
+        print(type(error).__name__, error.filename is not None and sys.argv[1] in str(error.filename), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file modes mean something else there")
+def test_a_folder_that_may_not_be_written_is_named(tmp_path, tried):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    for folder in (*tmp_path.parents[:2], tmp_path):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    closed.chmod(0o555)
+    out, errors = start(CLOSED, str(closed)).communicate()
+    assert out.splitlines() == ["PermissionError True"] * 3, (out, errors)
+    tried("read-only folder: `fit`, `save`, `run`", 3, "PermissionError that names the folder")
+
+
+def test_two_writers_of_one_folder(tmp_path, tried):
+    writers = [start(SAVE, str(tmp_path / "shop")) for _ in range(2)]
+    time.sleep(2)
+    ended = [writer.poll() for writer in writers]
+    for writer in writers:
+        writer.kill()
+    messages = [writer.communicate()[1] for writer in writers]
+    for code, message in zip(ended, messages, strict=True):
+        assert code is None or "DataError" in message or "OSError" in message, message
+    if not (tmp_path / "shop").exists():
+        next(iter(tmp_path.glob(".shop.*.old"))).rename(tmp_path / "shop")
+    assert MultimodalDataset.load(tmp_path / "shop").hash in {whole_shop(seed).hash for seed in (0, 1)}
+    tried("two processes saving to one folder", 2, "one of the two data sets, whole")
+
+
+def test_a_data_set_with_a_flipped_byte_is_refused(tmp_path, tried):
+    whole_shop().save(tmp_path / "shop")
+    files = [f for f in sorted((tmp_path / "shop").rglob("*")) if f.is_file() and f.name != "dataset.json"]
+    draw = random.Random(2)
+    for file in files:
+        whole = bytearray(file.read_bytes())
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match=file.name):
+            MultimodalDataset.load(tmp_path / "shop")
+        file.write_bytes(whole)
+    assert MultimodalDataset.load(tmp_path / "shop").hash == whole_shop().hash
+    shutil.rmtree(tmp_path / "shop")
+    tried("one flipped bit in a saved data set", len(files), "refused: SHA-256 differs, file named")
