@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmrec_lite.ops import unit_rows
+
 __all__ = ["cosine_gap", "disentangle_loss", "gap", "order_loss", "pointwise_loss"]
 
 
@@ -50,7 +52,7 @@ def cosine_gap(target: Tensor, mapped: Tensor) -> Tensor:
     Source: PAMD's released program (Train.py:25-34), which compares cosines instead of Eq. 5, 8 and 9.
     """
     _same_shapes("cosine_gap", target, mapped)
-    return 1 - F.cosine_similarity(target, mapped, dim=1)
+    return 1 - (unit_rows(target) * unit_rows(mapped)).sum(dim=1)
 
 
 def order_loss(
