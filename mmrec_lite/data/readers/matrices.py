@@ -31,7 +31,8 @@ def read_matrix(source: Matrix, modality: str) -> tuple[np.ndarray, str]:
         matrix, what = np.asarray(source), f"features[{modality!r}]"
     if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
         raise DataError(f"{what}: expected a matrix of numbers, one row an item; got {matrix.shape}, {matrix.dtype}.")
-    return matrix if matrix.dtype in (np.float16, np.float32) else matrix.astype(np.float32), what
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused with its row
+        return matrix if matrix.dtype in (np.float16, np.float32) else matrix.astype(np.float32), what
 
 
 def check_rows(matrices: Mapping[str, tuple[np.ndarray, str]], n_items: int, items_name: str) -> None:
@@ -43,18 +44,6 @@ def check_rows(matrices: Mapping[str, tuple[np.ndarray, str]], n_items: int, ite
                 f"describes row i of the items. Write one row an item, zeros for one that lacks it, and pass "
                 f"missing='zero' (--missing zero)."
             )
-
-
-def marks_by_modality(missing: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:
-    """`missing` as a dict, its modalities and marks checked."""
-    marks = dict.fromkeys(modalities, missing) if isinstance(missing, str) else dict(missing or {})
-    unknown = [modality for modality in marks if modality not in modalities]
-    if unknown:
-        raise DataError(f"missing: unknown modality {first(unknown)}; the features are: {listing(modalities)}.")
-    wrong = [mark for mark in marks.values() if mark not in MARKS]
-    if wrong:
-        raise DataError(f"missing: unknown mark {first(wrong)}; there are: {listing(MARKS)}.")
-    return marks
 
 
 def mark_missing(
@@ -100,7 +89,7 @@ def _absent(matrix: np.ndarray, what: str, modality: str, mark: str | None) -> n
     wrong = ~(np.isfinite(matrix).all(axis=1) | absent)
     if wrong.any():
         raise DataError(
-            f"{what}: row {int(wrong.argmax())} holds NaN or infinity ({int(wrong.sum())} such rows). "
+            f"{what}: row {int(wrong.argmax())} holds NaN, infinity or a number beyond float32 ({int(wrong.sum())} such rows). "
             f"Correct them; where a row of NaN means that the item lacks {modality!r}, pass "
             f"missing='nan' (--missing {modality}=nan)."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,6 +116,7 @@ def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.nd
     if unit is not None and unit not in TIME_UNITS:
         raise DataError(f"{table_name}: unknown time_unit {unit!r}; there are: {listing(TIME_UNITS)}.")
     column = values.name
+    values = values.infer_objects()  # numbers may have come as objects
     if pd.api.types.is_numeric_dtype(values):
         numbers = whole_numbers(_plain(values), table_name, column)
         found = unit or _unit_of(numbers, table_name, column)
@@ -145,12 +147,16 @@ def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
 
 
 def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
-    parsed = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
-    if parsed.isna().any():
-        row = int(np.argmax(parsed.isna().to_numpy()))
+    is_date = values.isna() | values.map(lambda value: isinstance(value, (str, datetime.date)))
+    parsed = pd.to_datetime(values.where(is_date), utc=True, errors="coerce", format="ISO8601")
+    wrong = (
+        parsed.isna() | (parsed < pd.Timestamp.min.tz_localize("UTC")) | (parsed > pd.Timestamp.max.tz_localize("UTC"))
+    )
+    if wrong.any():
+        row = int(np.argmax(wrong.to_numpy()))
         raise DataError(
-            f"{table_name}: row {row} has {values.name} {values.iloc[row]!r}, which is no date "
-            f"({int(parsed.isna().sum())} such rows). Write ISO 8601, as in 2024-05-31T12:00:00, "
+            f"{table_name}: row {row} has {values.name} {values.iloc[row]!r}, which is no date between 1678 and 2261 "
+            f"({int(wrong.sum())} such rows). Write ISO 8601, as in 2024-05-31T12:00:00, "
             f"or a column of numbers, seconds since 1970."
         )
     return parsed.astype("datetime64[ns, UTC]").astype(np.int64).to_numpy()
