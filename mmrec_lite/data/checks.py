@@ -125,7 +125,7 @@ def whole_numbers(values: pd.Series, table: str, column: str) -> np.ndarray:
     if array.dtype.kind != "f":
         raise DataError(f"{table}: column {column!r} holds {values.dtype} where whole numbers are needed.")
     wrong = ~np.isfinite(array)
-    wrong |= ~wrong & (array != np.round(array, 0))
+    wrong |= (np.abs(array) >= 2.0**63) | (array != np.round(array, 0))  # beyond int64 a cast would make numbers up
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(

@@ -160,11 +160,11 @@ REFUSED = {
     ),
     "NaN features": (
         {"features": {"image": np.array([[1.0], [np.nan], [2.0]])}, "present": {}},
-        r"features\['image'\]: row 1 holds NaN, infinity \(1 such rows\)",
+        r"features\['image'\]: row 1 holds NaN or infinity \(1 such rows\)",
     ),
     "overflowing features": (
         {"features": {"image": np.array([[1.0], [2.0], [1e300]])}, "present": {}},
-        "row 2 holds NaN, infinity",
+        "row 2 holds NaN or infinity",
     ),
     "flat features": ({"features": {"image": np.ones(3)}, "present": {}}, r"expected a matrix .* got shape \(3,\)"),
     "no columns": ({"features": {"image": np.ones((3, 0))}, "present": {}}, "the vectors have no columns"),
