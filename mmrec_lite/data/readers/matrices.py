@@ -89,8 +89,8 @@ def _absent(matrix: np.ndarray, what: str, modality: str, mark: str | None) -> n
     wrong = ~(np.isfinite(matrix).all(axis=1) | absent)
     if wrong.any():
         raise DataError(
-            f"{what}: row {int(wrong.argmax())} holds NaN, infinity or a number beyond float32 ({int(wrong.sum())} such rows). "
-            f"Correct them; where a row of NaN means that the item lacks {modality!r}, pass "
-            f"missing='nan' (--missing {modality}=nan)."
+            f"{what}: row {int(wrong.argmax())} holds NaN, infinity or a number beyond float32 "
+            f"({int(wrong.sum())} such rows). Correct them; where a row of NaN means that the item "
+            f"lacks {modality!r}, pass missing='nan' (--missing {modality}=nan)."
         )
     return absent
