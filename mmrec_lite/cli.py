@@ -28,7 +28,7 @@ class _OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, *_FILE_TROUBLE, ModuleNotFoundError) as error:
+        except (ValueError, MemoryError, *_FILE_TROUBLE, ModuleNotFoundError) as error:
             if ctx.params.get("debug") or not _is_refusal(error):
                 raise
             typer.echo(f"mmrec: {_one_line(error)}", err=True)

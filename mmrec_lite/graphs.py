@@ -13,6 +13,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from mmrec_lite.memory import require_memory
 from mmrec_lite.ops import CHUNK_ELEMENTS, top_columns, unit_rows
 
 # Said once by PyTorch about every CSR tensor; a student can do nothing about it.
@@ -137,6 +138,12 @@ def knn_graph(x: Tensor, k: int, self_loops: bool = True) -> Tensor:
     n = x.shape[0]
     if not 1 <= k < n:
         raise ValueError(f"knn_graph: k = {k}, but it must be at least 1 and below the number of items ({n})")
+    if x.device.type == "cpu":
+        require_memory(
+            60 * n * k + 4 * x.numel(),
+            f"knn_graph: {n * k:,} edges among {n:,} items",
+            "Take a smaller k, or fewer items.",
+        )
     unit = unit_rows(x)
     with torch.no_grad():
         if not bool(torch.isfinite(unit).all()):
@@ -258,6 +265,13 @@ def cooccurrence_graph(
     seen.data[:] = 1.0
     by_column = seen.T.tocsr()
     work = np.concatenate([[0], np.cumsum(seen @ np.diff(by_column.indptr))])  # upper bound of entries up to a row
+    # None keeps every entry of the product; an edge is a row, a column and a count, copied once on the way to CSR.
+    kept = min(int(work[-1]), n_rows * min(n_rows, max_neighbors or n_rows))
+    require_memory(
+        52 * kept + 32 * min(int(work[-1]), CHUNK_ELEMENTS),
+        f"cooccurrence_graph: up to {kept:,} edges among {n_rows:,} rows",
+        "Keep fewer with max_neighbors (50 is usual), or drop the most popular columns.",
+    )
     parts, start = [], 0
     while start < n_rows:
         stop = max(start + 1, int(np.searchsorted(work, work[start] + CHUNK_ELEMENTS, side="right")) - 1)

@@ -228,10 +228,11 @@ class _Trainer:
 
     def _diverged(self, terms: dict[str, float], batch: int) -> str:
         bad = ", ".join(name for name, value in terms.items() if value - value != 0)
+        kept = f" {self.file} holds epoch {self.state.epoch}." if self.file and self.file.exists() else ""
         return (
             f"{self.model.name}, stage {self.stage.name!r}: {bad} is not finite in epoch {self.state.epoch + 1}, batch "
             f"{batch + 1} (terms: {terms}). The best state so far is restored; lower the learning rate "
-            f"({self.rates[0]}) or look at the features' scale."
+            f"({self.rates[0]}) or look at the features' scale.{kept}"
         )
 
     def validate(self) -> float:

@@ -53,10 +53,11 @@ class NeighbourRow:
 
 
 def item_title(data: MultimodalDataset, item: int) -> str:
-    """The title of an item; its id where there is none."""
+    """The title of an item, in one line of characters that can be printed; its id where there is none."""
     titles = data.items["title"] if "title" in data.items else data.items["item_id"]
     title = titles.iloc[item]
-    return str(title) if isinstance(title, str) and title.strip() else str(data.items["item_id"].iloc[item])
+    words = "".join(c if c.isprintable() else " " for c in title).split() if isinstance(title, str) else ()
+    return " ".join(words) or str(data.items["item_id"].iloc[item])
 
 
 def item_pictures(data: MultimodalDataset, items: Sequence[int]) -> np.ndarray:

@@ -11,6 +11,7 @@ import html
 import io
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,11 +89,14 @@ def png(figure: Figure, dpi: int = DPI, fast: bool = False) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
+    words_as_they_are(figure)
     canvas = FigureCanvasAgg(figure)
     drawn_at = figure.dpi
     try:
         figure.set_dpi(dpi)
-        canvas.draw()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a shop's emoji: an empty box says enough
+            canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     finally:
         figure.set_dpi(drawn_at)
@@ -102,6 +106,23 @@ def png(figure: Figure, dpi: int = DPI, fast: bool = False) -> bytes:
     else:
         picture.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+def words_as_they_are(figure: Figure) -> None:
+    """Draw dollar signs as dollar signs: a title such as "$5, now $4" is no formula, and half a formula is an error.
+
+    Labels of logarithmic axes stay formulas, since matplotlib writes their powers of ten as such.
+    """
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                for label in axis.get_ticklabels(which="both"):
+                    label.set_parse_math(True)
 
 
 def img(data: bytes, alt: str) -> str:
@@ -144,6 +165,7 @@ def _svg(figure: Figure) -> bytes:
     """A figure as SVG, the same bytes each time; letters stay letters, so that a browser finds and scales them."""
     from matplotlib import rc_context
 
+    words_as_they_are(figure)
     out = io.BytesIO()
     with rc_context({"svg.hashsalt": "mmrec_lite", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, dpi=DPI)

@@ -88,6 +88,34 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(name, tmp_path, tried
     tried("SIGKILL during `fit`", kills, "resumes, final weights equal bit by bit")
 
 
+INTERRUPTED = """
+import sys, mmrec_lite as mm
+from tests.hardness.worlds import small, whole_shop
+split = mm.split(whole_shop(), "given")
+model = mm.create(sys.argv[1], split, **small(sys.argv[1], epochs=5000) | {"patience": 5000})
+print("ready", flush=True)
+try:
+    mm.fit(model, split, progress=False, callback=lambda row: print(row["epoch"], flush=True))
+except KeyboardInterrupt:
+    best = model.history.best["joint"]["metric"]
+    now = mm.evaluate(model, split, part="valid", ks=(20,)).metrics["recall@20"]
+    print("usable", len(model.history.frame) > 0, abs(best - now) < 1e-9, model.history.stopped, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_ctrl_c_at_any_moment_leaves_a_usable_model(tried):
+    draw = random.Random(4)
+    for _ in range(3):
+        process = start(INTERRUPTED, "micro")
+        assert process.stdout.readline() == "1\n"  # one epoch is over
+        time.sleep(draw.uniform(0, 0.5))
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+        assert out.endswith("usable True True {'joint': 'interrupted'}\n"), (out, errors)
+    tried("Ctrl-C (SIGINT) during `fit`", 3, "best state restored, history kept")
+
+
 def test_a_killed_save_leaves_a_whole_data_set(tmp_path, tried):
     draw, hashes = random.Random(1), {whole_shop(seed).hash for seed in (0, 1)}
     kills, found = 4, 0
