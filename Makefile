@@ -11,7 +11,7 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks figures table lock bench browser clean
+.PHONY: help env demo test lab notebooks figures table lock bench audit coverage browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
 
@@ -74,6 +74,16 @@ bench: env  ## speed and memory, on data of the size of a published set (minutes
 	@mkdir -p build
 	$(PY) -m pytest tests/benchmarks -k "$(ONLY)" --benchmark-only --benchmark-json=build/bench.json
 	$(PY) -m tests.benchmarks.table build/bench.json tests/benchmarks/README.md
+
+# Each runs in an environment of its own; pip-audit asks a service on the internet about every locked package.
+audit: env  ## security: known holes of the locked packages (pip-audit), our own source (bandit)
+	$(BIN)/uv tool run bandit --quiet --recursive mmrec_lite
+	@mkdir -p build
+	@grep -v '^#' requirements.lock | sed 's/ *;.*//' > build/audit.txt
+	$(BIN)/uv tool run pip-audit --requirement build/audit.txt --no-deps --disable-pip
+
+coverage: env  ## which lines and branches of mmrec_lite the unit tests reach
+	$(PY) -m pytest -m "not browser and not notebook" --cov=mmrec_lite --cov-branch --cov-report=term:skip-covered
 
 browser: env  ## install Chromium for the browser tests, if it is missing
 	@if $(PY) -m tests.browser.chromium; then :; \

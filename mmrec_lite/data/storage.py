@@ -7,7 +7,9 @@ import io
 import json
 import os
 import shutil
+import warnings
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = "mmrec_lite dataset"
 VERSION = 1
 INDEX = "dataset.json"
+LARGEST_PICTURE = 2**28  # bytes; an archive of a few kilobytes can unpack to as many gigabytes
 _TABLES = ("users", "items", "interactions")
 
 
@@ -183,9 +186,16 @@ def image_bytes(root: Path, name: str) -> bytes:
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"image {name!r}: a picture's path must stay inside {root.name}; make it relative to it.")
     try:
-        return _archive(root, root.stat().st_mtime_ns).read(name) if root.is_file() else (root / path).read_bytes()
-    except (KeyError, OSError, zipfile.BadZipFile):
+        if not root.is_file():
+            size, read = (root / path).stat().st_size, (root / path).read_bytes
+        else:
+            archive = _archive(root, root.stat().st_mtime_ns)
+            size, read = archive.getinfo(name).file_size, lambda: archive.read(name)
+        if size <= LARGEST_PICTURE:
+            return read()
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error):
         raise DataError(f"image {name!r} is not in {root}; correct the items' `image` column.") from None
+    raise DataError(f"image {name!r} has {size:,} bytes; more than {LARGEST_PICTURE:,} are no product's picture.")
 
 
 @lru_cache(maxsize=8)
@@ -196,11 +206,15 @@ def _archive(path: Path, changed_ns: int) -> zipfile.ZipFile:
 
 def open_image(root: Path, name: str, item: int) -> Image.Image:
     """Decode one picture; the message of a failure names the item."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        picture = Image.open(io.BytesIO(image_bytes(root, name)))
-        picture.load()
-    except (UnidentifiedImageError, OSError) as error:
+        with warnings.catch_warnings():  # Pillow refuses what is twice its limit of pixels, and warns of the rest
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(image_bytes(root, name)))
+            picture.load()
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Warning) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"items: the image {name!r} of item {item} cannot be decoded ({error}).") from None
     return picture

@@ -257,7 +257,9 @@ def _assemble(job: _Job) -> MultimodalDataset:
         features={"image": job.array("image.npy"), "text": job.array("text.npy")},
         sequences={
             name: IndexedVectors(
-                np.load(folder / f"{name}.vectors.npy"), np.load(folder / f"{name}.index.npy"), rows=kind
+                np.load(folder / f"{name}.vectors.npy", allow_pickle=False),
+                np.load(folder / f"{name}.index.npy", allow_pickle=False),
+                rows=kind,
             )
             for name, kind in rows.items()
         },
