@@ -207,7 +207,7 @@ def _write_model_folder(folder: Path, words: list[str], config: dict[str, Any]) 
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<start> $A <end>", special_tokens=[(t, table[t]) for t in ("<start>", "<end>")]
     )
-    special = {"pad_token": "<pad>", "unk_token": "<unknown>", "bos_token": "<start>", "eos_token": "<end>"}
+    special = {"pad_token": "<pad>", "unk_token": "<unknown>", "bos_token": "<start>", "eos_token": "<end>"}  # nosec B105
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     model_cfg = json.loads(json.dumps(config))
     model_cfg["text_cfg"]["vocab_size"] = len(names)

@@ -106,7 +106,7 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_pictures_that_are_none(tmp_path, what, tried):
     (tmp_path / "bad.png").write_bytes(BAD[what])
-    with pytest.raises(DataError, match="the image 'bad.png' of item 3 cannot be decoded"):
+    with pytest.raises(DataError, match=r"the image 'bad.png' of item 3 cannot be decoded"):
         open_image(tmp_path, "bad.png", 3)
     tried("pictures that are bombs, halves, empty or none", 1, "refused: cannot be decoded, item named")
 
@@ -121,7 +121,7 @@ def test_no_path_leads_out(tmp_path, name, archived, tried):
             archive.writestr("../secret.png", good_png())
     else:
         (root / "a").mkdir(parents=True)
-    with pytest.raises(DataError, match="must stay inside|is not in"):
+    with pytest.raises(DataError, match=r"must stay inside|is not in"):
         image_bytes(root, name)
     tried("paths that lead out of a picture folder or archive", 1, "refused")
 
