@@ -22,10 +22,10 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
-    """Sums of floats depend on the number of threads: the same two everywhere."""
+    """Sums of floats depend on the number of threads: the same two everywhere, but where processes are forked."""
     import torch
 
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(int(os.environ.get("MMREC_TEST_THREADS", min(2, os.cpu_count() or 1))))
 
 
 @pytest.fixture(scope="session")
