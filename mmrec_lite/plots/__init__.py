@@ -10,6 +10,7 @@ from mmrec_lite.plots.charts import draw_matrix, matrix, method_points, populari
 from mmrec_lite.plots.data import history_panel, split_timeline
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel, shelf
 from mmrec_lite.plots.live import LiveCurves
+from mmrec_lite.plots.maps import MapPanel, map_sheet, point_places
 from mmrec_lite.plots.recommendations import Shelf, recommendation_panel
 from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
 
@@ -17,6 +18,7 @@ __all__ = [
     "COLOURS",
     "MARKERS",
     "LiveCurves",
+    "MapPanel",
     "NeighbourRow",
     "Shelf",
     "draw_matrix",
@@ -24,11 +26,13 @@ __all__ = [
     "img",
     "item_pictures",
     "item_title",
+    "map_sheet",
     "matrix",
     "method_points",
     "neighbour_panel",
     "new_figure",
     "png",
+    "point_places",
     "popularity_curve",
     "recommendation_panel",
     "save_figure",
