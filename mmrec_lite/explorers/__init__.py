@@ -9,6 +9,7 @@ from mmrec_lite.explorers.loss import InfoNCE, LossExplorer
 from mmrec_lite.explorers.neighbours import NearestTable, NeighboursExplorer
 from mmrec_lite.explorers.recommendations import RecommendationsExplorer
 from mmrec_lite.explorers.shop import ShopExplorer
+from mmrec_lite.explorers.training import TrainingExplorer
 
 __all__ = [
     "EmbeddingMapExplorer",
@@ -19,4 +20,5 @@ __all__ = [
     "NeighboursExplorer",
     "RecommendationsExplorer",
     "ShopExplorer",
+    "TrainingExplorer",
 ]

@@ -107,7 +107,11 @@ class Explorer:
             if picture is not None:
                 self.picture.value = picture
                 self.shown(params)
-            self.status.value = f'<p role="status" aria-live="polite" style="line-height:1.4;margin:0">{words}</p>'
+            self._say(words)
+
+    def _say(self, words: str) -> None:
+        """Write HTML into the status line, which a screen reader speaks."""
+        self.status.value = f'<p role="status" aria-live="polite" style="line-height:1.4;margin:0">{words}</p>'
 
     def _moved(self, change: Any) -> None:
         self.refresh()

@@ -12,6 +12,7 @@ from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neig
 from mmrec_lite.plots.live import LiveCurves
 from mmrec_lite.plots.maps import MapPanel, map_sheet, point_places
 from mmrec_lite.plots.recommendations import Shelf, recommendation_panel
+from mmrec_lite.plots.runs import run_curves
 from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "point_places",
     "popularity_curve",
     "recommendation_panel",
+    "run_curves",
     "save_figure",
     "shelf",
     "show",

@@ -20,6 +20,9 @@ __all__ = ["MapPanel", "map_sheet", "point_places"]
 WIDTH, HEIGHT = 11.2, 5.0  # inches of a row of two maps
 SIDE, LEFT, BOTTOM, GAP = 4.05, 0.15, 0.55, 0.2  # of a map, in inches
 MARGIN = 0.04  # of a map's width, free around the points
+# A label that is a colour's word has that colour, as far as everybody can tell them apart; the marker tells, too.
+NAMED = {"red": "#D55E00", "orange": "#E69F00", "yellow": "#d8c800", "green": "#009E73", "teal": "#2f8f9d"}
+NAMED |= {"blue": "#0072B2", "purple": "#7a4fa3", "pink": "#CC79A7"}
 SHOWN = len(MARKERS)  # labels with a colour and a marker of their own, the most frequent
 
 
@@ -109,7 +112,7 @@ def _draw_map(ax: Axes, panel: MapPanel, item: int) -> None:
         others = ~np.isin(panel.colour, names)
         ax.plot(*points[others].T, ".", color=PALE, markersize=3)
         for place, name in enumerate(names):
-            look = {"color": COLOURS[place], "markersize": 4, "markeredgewidth": 0, "alpha": 0.85}
+            look = {"color": NAMED.get(str(name), COLOURS[place]), "markersize": 4, "markeredgewidth": 0, "alpha": 0.85}
             ax.plot(*points[panel.colour == name].T, MARKERS[place], **look)
     ax.plot(*points[item], "o", markersize=15, markerfacecolor="none", markeredgecolor="white", markeredgewidth=5)
     ax.plot(*points[item], "o", markersize=15, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=2.2)
@@ -145,7 +148,7 @@ def _key(figure: Figure, panel: MapPanel, words: str, y: float) -> None:
         step = min((98 - start) / (len(names) + 1), 5 + 1.35 * max(len(str(name)) for name in names))
         for place, name in enumerate(names):
             x = start + step * place
-            ax.plot(x, 0.5, MARKERS[place], color=COLOURS[place], markersize=7)
+            ax.plot(x, 0.5, MARKERS[place], color=NAMED.get(str(name), COLOURS[place]), markersize=7)
             ax.text(x + 1, 0.5, str(name), va="center", fontsize=FONT - 1, parse_math=False)
         if len(np.unique(panel.colour)) > len(names):
             x = start + step * len(names)
@@ -156,7 +159,7 @@ def _key(figure: Figure, panel: MapPanel, words: str, y: float) -> None:
 
 def _draw_probes(ax: Axes, probes: Mapping[str, pd.Series]) -> None:
     """Draw a bar a factor and representation: how much of the factor a linear probe reads."""
-    style_axes(ax, "read by linear probes", grid="x")
+    style_axes(ax, "probes read", grid="x")
     for number, (_, scores) in enumerate(probes.items()):
         height = 0.8 / len(probes)
         places = np.arange(len(scores)) + (number - (len(probes) - 1) / 2) * height
