@@ -1,4 +1,4 @@
-"""How long a move of each explorer takes, from the control's value to the picture: the shop, other settings each time."""
+"""How long a move of each explorer takes, from the control's value to the picture; other settings each time."""
 
 from __future__ import annotations
 
