@@ -16,7 +16,7 @@ from mmrec_lite.methods.base import Method
 from mmrec_lite.metrics import NAMES, check_ks, hit_metrics, top_items
 from mmrec_lite.ops import CHUNK_ELEMENTS
 
-__all__ = ["KS", "Report", "compare", "evaluate", "recommend"]
+__all__ = ["KS", "Report", "best_items", "compare", "evaluate", "recommend"]
 
 KS = (5, 10, 20, 40, 60)
 
@@ -201,16 +201,21 @@ def check_candidates(candidates: str | int, split: Split, part: str) -> None:
 
 
 @torch.no_grad()
+def best_items(model: Method, split: Split, users: Sequence[int], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Return some users' k best items that are not in their training history, and their scores, (users, k) each."""
+    model.eval()
+    rows = np.asarray(users)
+    scores = model.score(torch.from_numpy(rows)).float().clone()
+    _mask_pairs(scores, rows, split, ("train",))
+    top = top_items(scores, k)
+    return top.numpy(force=True), scores.gather(1, top).numpy(force=True)
+
+
 def recommend(model: Method, split: Split, user: int, k: int = 10) -> pd.DataFrame:
     """Return a user's k best items that are not in the training history: item, title, score, relevant."""
-    model.eval()
-    users = np.asarray([user])
-    scores = model.score(torch.from_numpy(users)).float().clone()
-    _mask_pairs(scores, users, split, ("train",))
-    top = top_items(scores, k)
-    items = top[0].numpy(force=True)
+    (items,), (scores,) = best_items(model, split, [user], k)
     held = np.concatenate([split.pairs(part)[1][split.pairs(part)[0] == user] for part in ("valid", "test")])
-    columns = {"item": items, "score": scores.gather(1, top)[0].numpy(force=True), "relevant": np.isin(items, held)}
+    columns = {"item": items, "score": scores, "relevant": np.isin(items, held)}
     if "title" in split.dataset.items:
         columns["title"] = split.dataset.items["title"].to_numpy()[items]
     return pd.DataFrame(columns)

@@ -1,4 +1,4 @@
-"""What a representation can tell: linear probes against known factors."""
+"""What a representation can tell: linear probes against known factors, and how alike two representations are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,35 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-__all__ = ["linear_probe", "probe_table"]
+from mmrec_lite.data import MultimodalDataset
+
+__all__ = ["PLANTED", "cka_table", "linear_cka", "linear_probe", "planted_factors", "probe_table"]
+
+# Bazaar's factors by what shows them; `shape`, a category's three forms, has too few items of each.
+PLANTED = {
+    "common": ("category", "theme"),
+    "image only": ("hue", "pattern", "tone"),
+    "text only": ("material", "brand", "use", "quality"),
+}
+
+
+def planted_factors(data: MultimodalDataset, most: int = 16) -> dict[str, np.ndarray]:
+    """Return the labels the truth plants in items, name -> (I,); in words where the data are Bazaar.
+
+    Only one-dimensional whole numbers (``truth["item_<name>"]``) with 2 to `most` labels; nothing without a truth.
+    """
+    found = {}
+    for name, values in data.truth.items():
+        labels = name.startswith("item_") and values.ndim == 1 and values.dtype.kind in "iu"
+        if labels and 2 <= len(np.unique(values)) <= most:
+            found[name.removeprefix("item_")] = values
+    if data.name == "bazaar":
+        from mmrec_lite.data.bazaar import vocabulary as words
+
+        lists = {"category": words.CATEGORIES, "theme": words.THEMES, "hue": words.HUES, "pattern": words.PATTERNS}
+        lists |= {"tone": words.TONES, "brand": words.BRANDS, "use": words.USES, "quality": words.QUALITIES}
+        found |= {name: np.asarray(lists[name])[found[name]] for name in lists if name in found}
+    return found
 
 
 def linear_probe(vectors: ArrayLike, labels: ArrayLike, folds: int = 3, seed: int = 0) -> float:
@@ -53,3 +81,31 @@ def probe_table(
             for factor, labels in factors.items()
         }
     )
+
+
+def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
+    """How alike two representations of the same items are, up to rotation and scale: 0 to 1 (identical).
+
+    Shapes: (N, d), (N, e) -> a number. It compares which pairs of items are alike in either space, not the axes. With
+    N not much larger than d and e, even noise looks alike: compare with a shuffled copy.
+    Raises ``ValueError`` for rows that do not match or a representation that is the same for all items.
+    Source: Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019, Eq. 3, linear kernel.
+    """
+    x, y = (np.asarray(v, dtype=np.float64) for v in (x, y))
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise ValueError(f"linear_cka: representations are {x.shape} and {y.shape}; give the same items in rows.")
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    own = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    if own == 0:
+        raise ValueError("linear_cka: a representation is the same for all items; there is nothing to compare.")
+    return float(np.linalg.norm(x.T @ y) ** 2 / own)
+
+
+def cka_table(representations: Mapping[str, ArrayLike]) -> pd.DataFrame:
+    """Compare every two representations by `linear_cka`: a symmetric table, 1 on its diagonal."""
+    names = list(representations)
+    out = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
+    for place, one in enumerate(names):
+        for other in names[:place]:
+            out.loc[one, other] = out.loc[other, one] = linear_cka(representations[one], representations[other])
+    return out

@@ -184,3 +184,14 @@ def test_the_package_does_not_need_matplotlib_and_the_figures_not_pyplot(shop: M
         "plots.png(plots.matrix([[1.0]])); assert 'matplotlib.pyplot' not in sys.modules, 'global state'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_small_patch_of_our_colours_survives_the_palette() -> None:
+    rng = np.random.default_rng(0)
+    figure, axes = plots.new_figure(1, 1, (4, 3))
+    axes[0, 0].imshow(rng.random((300, 300, 3)) * [0.3, 1, 0.6], aspect="auto")  # no blue anywhere near
+    for place, colour in enumerate(plots.COLOURS):
+        axes[0, 0].plot(40 * place + 20, 150, "s", color=colour, markersize=4, markeredgewidth=0)
+    seen = {tuple(rgb) for rgb in pixels(figure).reshape(-1, 3).tolist()}
+    for colour in plots.COLOURS:
+        assert tuple(bytes.fromhex(colour[1:])) in seen, colour

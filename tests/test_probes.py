@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from mmrec_lite.probes import linear_probe, probe_table
+from mmrec_lite.probes import PLANTED, cka_table, linear_cka, linear_probe, planted_factors, probe_table
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,37 @@ def test_scale_and_place_do_not_matter_and_the_table_holds_the_single_probes(pla
 def test_what_cannot_be_probed_is_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         linear_probe(np.zeros((6, 2)), labels)
+
+
+def test_cka_is_the_kernel_form_on_centred_gram_matrices():
+    """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)), written with N x N matrices as in the paper's Eq. 3."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(50, 6)) + 3, rng.normal(size=(50, 4))
+    y[:, :2] += x[:, :2]
+    centre = np.eye(50) - 1 / 50
+    k, l = (centre @ (v @ v.T) @ centre for v in (x, y))  # noqa: E741 (the paper's letter)
+    expected = np.trace(k @ l) / np.sqrt(np.trace(k @ k) * np.trace(l @ l))
+    assert 0.05 < expected < 0.95
+    assert linear_cka(x, y) == pytest.approx(expected)
+    turn, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    assert linear_cka(x, 7 * x @ turn - 2) == pytest.approx(1)
+    table = cka_table({"x": x, "y": y, "turned": x @ turn})
+    assert table.loc["x", "y"] == table.loc["y", "x"] == pytest.approx(expected)
+    assert table.loc["x", "turned"] == pytest.approx(1) and np.diagonal(table).tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="same items"):
+        linear_cka(x, y[1:])
+    with pytest.raises(ValueError, match="same for all items"):
+        linear_cka(x, np.ones((50, 3)))
+
+
+def test_planted_factors_are_the_truths_labels_in_words():
+    import mmrec_lite as mm
+
+    shop = mm.load("bazaar")
+    found = planted_factors(shop)
+    assert set(found) == {name for names in PLANTED.values() for name in names}  # shape has 48 labels
+    assert (found["category"] == shop.items["category"].to_numpy(str)).all()
+    for name, labels in found.items():
+        pairs = set(zip(labels.tolist(), shop.truth[f"item_{name}"].tolist(), strict=True))
+        assert len(pairs) == len(set(labels.tolist())) == len(np.unique(shop.truth[f"item_{name}"]))
+    assert planted_factors(shop.replace(truth={})) == {}

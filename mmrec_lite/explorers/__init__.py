@@ -4,12 +4,15 @@ Needs ipywidgets (`pip install 'mmrec_lite[notebooks]'`).
 """
 
 from mmrec_lite.explorers.base import Explorer
+from mmrec_lite.explorers.embedding_map import EmbeddingMapExplorer
 from mmrec_lite.explorers.loss import InfoNCE, LossExplorer
 from mmrec_lite.explorers.neighbours import NearestTable, NeighboursExplorer
 from mmrec_lite.explorers.recommendations import RecommendationsExplorer
 from mmrec_lite.explorers.shop import ShopExplorer
+from mmrec_lite.explorers.training import TrainingExplorer
 
 __all__ = [
+    "EmbeddingMapExplorer",
     "Explorer",
     "InfoNCE",
     "LossExplorer",
@@ -17,4 +20,5 @@ __all__ = [
     "NeighboursExplorer",
     "RecommendationsExplorer",
     "ShopExplorer",
+    "TrainingExplorer",
 ]

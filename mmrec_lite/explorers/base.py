@@ -37,7 +37,7 @@ class Explorer:
 
     def __init__(self, controls: Mapping[str, widgets.Widget], above: Sequence[widgets.Widget] = ()):
         self.controls = dict(controls)
-        self.picture = widgets.HTML()
+        self.picture = self.make_picture()
         self.status = widgets.HTML()
         self._kept: OrderedDict[tuple, str] = OrderedDict()
         self._lock = threading.Lock()
@@ -60,6 +60,13 @@ class Explorer:
     def describe(self, params: dict[str, Any]) -> str:
         """Say in a sentence or two what `render` draws: the picture's alternative text and the status line."""
         raise NotImplementedError
+
+    def make_picture(self) -> widgets.DOMWidget:
+        """Return the widget whose `value` the picture becomes."""
+        return widgets.HTML()
+
+    def shown(self, params: dict[str, Any]) -> None:
+        """Do what must follow when a picture was put on the page; nothing by default."""
 
     # What all share ------------------------------------------------------------------------------------------------
 
@@ -99,7 +106,12 @@ class Explorer:
                 return
             if picture is not None:
                 self.picture.value = picture
-            self.status.value = f'<p role="status" aria-live="polite" style="line-height:1.4;margin:0">{words}</p>'
+                self.shown(params)
+            self._say(words)
+
+    def _say(self, words: str) -> None:
+        """Write HTML into the status line, which a screen reader speaks."""
+        self.status.value = f'<p role="status" aria-live="polite" style="line-height:1.4;margin:0">{words}</p>'
 
     def _moved(self, change: Any) -> None:
         self.refresh()

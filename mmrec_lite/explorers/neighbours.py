@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from mmrec_lite.data import MultimodalDataset
-from mmrec_lite.explorers.base import BUTTONS, LABEL, SLIDER, Explorer
+from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
+from mmrec_lite.explorers.picking import item_number, thumbnail, title_search
 from mmrec_lite.graphs import edges, knn_graph
 from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel
@@ -78,23 +75,13 @@ class NeighboursExplorer(Explorer):
             }
             for name in self.modalities
         }
-        self.search = widgets.Combobox(
-            options=[f"{item_title(data, i)} · {i}" for i in range(data.n_items)],
-            placeholder="type a word of a title",
-            description="or its title",
-            ensure_option=False,
-            continuous_update=False,
-            style=LABEL,
-            layout=widgets.Layout(width="40em"),
-        )
-        self.search.observe(self._searched, "value")
+        self.search = title_search(data, self._choose)
         super().__init__(self._controls(item, k_max), above=[self._shelf(shelf), self.search])
 
     def _controls(self, item: int, k_max: int) -> dict[str, widgets.Widget]:
-        last, k = self.data.n_items - 1, min(self.config.k, k_max)
-        number = {"style": LABEL, "layout": widgets.Layout(width="16em"), "continuous_update": False}
+        k = min(self.config.k, k_max)
         return {
-            "item": widgets.BoundedIntText(item, min=0, max=last, description="or its number", **number),
+            "item": item_number(self.data, item),
             "modality": widgets.ToggleButtons(options=list(self.modalities), description="modality", **BUTTONS),
             "k": widgets.IntSlider(k, min=1, max=k_max, description="k, with itself", **SLIDER),
             "lam": widgets.FloatSlider(self.config.lam, min=0, max=1, step=0.05, description="λ, raw share", **SLIDER),
@@ -106,17 +93,11 @@ class NeighboursExplorer(Explorer):
             title = item_title(self.data, item)
             button = widgets.Button(description=title, tooltip=f"choose {title}", layout=widgets.Layout(width="112px"))
             button.on_click(lambda _, item=item: self._choose(item))
-            places.append(widgets.VBox([widgets.HTML(_thumbnail(picture, title)), button]))
+            places.append(widgets.VBox([widgets.HTML(thumbnail(picture, title)), button]))
         return widgets.HBox([widgets.Label("Pick an item:"), *places], layout=widgets.Layout(flex_flow="row wrap"))
 
     def _choose(self, item: int) -> None:
         self.controls["item"].value = item
-
-    def _searched(self, change: Any) -> None:
-        number = str(change["new"]).rpartition("·")[2].strip()
-        if number.isdigit() and int(number) < self.data.n_items:
-            self._choose(int(number))
-            self.search.value = ""  # an empty field offers all titles again
 
     def rows(self, params: dict[str, Any]) -> list[NeighbourRow]:
         """Return the item's neighbours on the raw, the learned and the mixed graph."""
@@ -181,10 +162,3 @@ def _spread(data: MultimodalDataset, n: int) -> list[int]:
         if len(firsts) >= n:
             return firsts[:n].tolist()
     return np.unique(np.linspace(0, data.n_items - 1, n).astype(int)).tolist()
-
-
-def _thumbnail(picture: np.ndarray, title: str) -> str:
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "PNG")
-    source = base64.b64encode(out.getvalue()).decode()
-    return f'<img alt="{html.escape(title)}" width="96" height="96" src="data:image/png;base64,{source}">'

@@ -9,9 +9,12 @@ import ipywidgets as widgets
 import numpy as np
 
 from mmrec_lite.data import Split
-from mmrec_lite.evaluation import recommend
+from mmrec_lite.evaluation import best_items
 from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
+from mmrec_lite.maps import attention
 from mmrec_lite.methods import Method
+from mmrec_lite.methods.switches import modalities_off, switchable
+from mmrec_lite.plots.items import item_title
 from mmrec_lite.plots.recommendations import Shelf, recommendation_panel
 
 if TYPE_CHECKING:
@@ -20,12 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["RecommendationsExplorer"]
 
 MOST = 3
+BLOCK = 512  # users ranked at a time: the next user's list is there before the slider moves
+NOTHING = "nothing"
 
 
 class RecommendationsExplorer(Explorer):
     """Choose a user: what they took in training, and what each method puts first; held-out items are framed.
 
-    `models` maps a label to a trained method, three at most. Users without training or test items are left out.
+    `models` maps a label to a trained method, three at most. Users without training or test items are left out. A bar
+    below a picture is the item's attention to each modality, where a method has one. With a modality switched off
+    (`methods.switches.modalities_off`: missing when scoring, the weights stay) items that were not there before are
+    marked "new".
     """
 
     title = "Recommendations: one user, several methods"
@@ -37,35 +45,69 @@ class RecommendationsExplorer(Explorer):
         self.users = np.intersect1d(split.users("train"), split.users("test"))
         titles = {True: "held out for the test", False: "held out for validation"}
         self._parts = {titles[part == "test"]: part for part in ("test", "valid")}
+        self._ranked: dict[tuple[str, str, int], np.ndarray] = {}
+        self._weights: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+        read = dict.fromkeys(name for model in models.values() for name in switchable(model))
         super().__init__(
             {
                 "place": widgets.IntSlider(0, min=0, max=len(self.users) - 1, description="user, place", **SLIDER),
                 "part": widgets.ToggleButtons(options=list(self._parts), description="framed", **BUTTONS),
+                "off": widgets.ToggleButtons(options=[NOTHING, *read], description="switched off", **BUTTONS),
             }
         )
 
-    def shelves(self, place: int, part: str) -> list[Shelf]:
+    def ranked(self, label: str, user: int, off: str = NOTHING) -> np.ndarray:
+        """Return a method's best items for a user, (k,), with a modality switched off or not; kept by blocks."""
+        block = user // BLOCK
+        if (label, off, block) not in self._ranked:
+            model = self.models[label]
+            users = np.arange(block * BLOCK, min((block + 1) * BLOCK, self.split.n_users))
+            if off not in switchable(model):
+                self._weights[label, off] = _by_modality(attention(model))
+                self._ranked[label, off, block] = best_items(model, self.split, users, self.k)[0]
+            else:
+                with modalities_off(model, [off]):
+                    self._weights[label, off] = _by_modality(attention(model))
+                    self._ranked[label, off, block] = best_items(model, self.split, users, self.k)[0]
+        return self._ranked[label, off, block][user % BLOCK]
+
+    def shelves(self, place: int, part: str, off: str = NOTHING) -> list[Shelf]:
         """Return the history and each method's shelf."""
         user = int(self.users[place])
         history = self.split.history(user)
         wanted = self.split.pairs(self._parts[part])
         held = wanted[1][wanted[0] == user]
         rows = [Shelf(f"user {user}", history[::-1], f"{len(history)} taken,\nthe latest first")]
-        for label, model in self.models.items():
-            items = recommend(model, self.split, user, self.k)["item"].to_numpy()
+        for label in self.models:
+            items = self.ranked(label, user, off)
             hits = np.isin(items, held)
-            rows.append(Shelf(label, items.tolist(), f"{hits.sum()} of {len(held)} found\nin the top {self.k}", hits))
+            note, words = f"{hits.sum()} of {len(held)} found\nin the top {self.k}", ()
+            if off != NOTHING:
+                new = ~np.isin(items, self.ranked(label, user))
+                note += f"\n{new.sum()} new without\n{off}" if off in switchable(self.models[label]) else "\nunchanged"
+                words = [f"new: {self._title(i)}" if n else self._title(i) for i, n in zip(items, new, strict=True)]
+            weights = {name: values[items] for name, values in self._weights[label, off].items()}
+            rows.append(Shelf(label, items.tolist(), note, hits, words, weights))
         return rows
+
+    def _title(self, item: int) -> str:
+        return item_title(self.split.dataset, int(item))
 
     def render(self, params: dict[str, Any]) -> Figure:
         """Draw the shelves."""
-        return recommendation_panel(self.split.dataset, self.shelves(params["place"], params["part"]), self.k)
+        return recommendation_panel(self.split.dataset, self._rows(params), self.k)
+
+    def _rows(self, params: dict[str, Any]) -> list[Shelf]:
+        return self.shelves(params["place"], params["part"], params.get("off", NOTHING))
 
     def describe(self, params: dict[str, Any]) -> str:
         """Say how many held-out items each method found."""
-        history, *rows = self.shelves(params["place"], params["part"])
+        history, *rows = self._rows(params)
         found = "; ".join(f"{row.label}: {row.note.replace(chr(10), ' ')}" for row in rows)
-        return f"{history.label.capitalize()}, {len(history.items)} items in training, {params['part']}: {found}."
+        return (
+            f"{history.label.capitalize()}, {len(history.items)} items in training, {params['part']}, switched off: "
+            f"{params.get('off', NOTHING)}. {found}."
+        )
 
     def telling(self, n: int = 1) -> list[int]:
         """Return the places of the users on whom the methods differ most in hits, the first of equals first."""
@@ -75,8 +117,21 @@ class RecommendationsExplorer(Explorer):
             gaps.append(max(counts) - min(counts))
         return np.argsort(-np.asarray(gaps), kind="stable")[:n].tolist()
 
-    def static(self, places: Sequence[int] | None = None) -> Figure:
-        """Draw some users below one another, for a page without a kernel."""
+    def static(self, places: Sequence[int] | None = None, off: Sequence[str] = (NOTHING,)) -> Figure:
+        """Draw some users below one another, each with every of `off` switched off, for a page without a kernel."""
         part = next(iter(self._parts))
-        rows = [row for place in places or self.telling(2) for row in self.shelves(place, part)]
+        rows = []
+        for place in places or self.telling(2):
+            for number, name in enumerate(off):
+                history, *shelves = self.shelves(place, part, name)
+                rows += [*([history] if number == 0 else []), *shelves]
         return recommendation_panel(self.split.dataset, rows, self.k)
+
+
+def _by_modality(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Add up what belongs to one modality ("image common" and "image specific"); shares (I,) add up to one."""
+    out: dict[str, np.ndarray] = {}
+    for name, values in weights.items():
+        key = name.partition(" ")[0]
+        out[key] = out.get(key, 0) + values
+    return out

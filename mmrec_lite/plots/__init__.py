@@ -10,13 +10,16 @@ from mmrec_lite.plots.charts import draw_matrix, matrix, method_points, populari
 from mmrec_lite.plots.data import history_panel, split_timeline
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel, shelf
 from mmrec_lite.plots.live import LiveCurves
+from mmrec_lite.plots.maps import MapPanel, map_sheet, point_places
 from mmrec_lite.plots.recommendations import Shelf, recommendation_panel
+from mmrec_lite.plots.runs import run_curves
 from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
 
 __all__ = [
     "COLOURS",
     "MARKERS",
     "LiveCurves",
+    "MapPanel",
     "NeighbourRow",
     "Shelf",
     "draw_matrix",
@@ -24,13 +27,16 @@ __all__ = [
     "img",
     "item_pictures",
     "item_title",
+    "map_sheet",
     "matrix",
     "method_points",
     "neighbour_panel",
     "new_figure",
     "png",
+    "point_places",
     "popularity_curve",
     "recommendation_panel",
+    "run_curves",
     "save_figure",
     "shelf",
     "show",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmrec_lite.data import MultimodalDataset
@@ -16,23 +16,28 @@ if TYPE_CHECKING:
 __all__ = ["Shelf", "recommendation_panel"]
 
 HIT = "#009E73"
-LABELS, STEP_X, STEP_Y = 150, TILE + 12, TILE + 50
+LABELS, STEP_X, STEP_Y = 150, TILE + 12, TILE + 54
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """One row of the panel: a label, a note below it, the items, which of them to frame, and a word under each."""
+    """One row of the panel: a label, a note below it, the items, which of them to frame, and a word under each.
+
+    `parts` name -> shares (items,) that add up to one are drawn as a bar below each picture.
+    """
 
     label: str
     items: Sequence[int]
     note: str = ""
     hits: Sequence[bool] = ()
     words: Sequence[str] = ()
+    parts: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns: int = 10) -> Figure:
     """Draw one shelf of pictures a row; hits get a thick green frame and a tick, so that colour never stands alone."""
-    sheet = Sheet(LABELS + columns * STEP_X + 10, len(rows) * STEP_Y + 6)
+    names = list(dict.fromkeys(name for row in rows for name in row.parts))
+    sheet = Sheet(LABELS + columns * STEP_X + 10, len(rows) * STEP_Y + 6 + (24 if names else 0))
     for place, row in enumerate(rows):
         y = place * STEP_Y + 6
         sheet.text(4, y + 8, row.label, size=FONT, fontweight="bold", va="top")
@@ -44,5 +49,14 @@ def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns
             x = LABELS + column * STEP_X
             sheet.picture(picture, x, y, colour=HIT if hits[column] else "")
             tick = "✓ " if hits[column] else ""
-            sheet.caption(tick + words[column], x + TILE / 2, y + TILE + 6, width=16, lines=2)
+            sheet.caption(tick + words[column], x + TILE / 2, y + TILE + (13 if row.parts else 6), width=16, lines=2)
+            left = x
+            for name, shares in row.parts.items():
+                sheet.bars.setdefault(names.index(name), []).append((left, y + TILE + 5, TILE * float(shares[column])))
+                left += TILE * float(shares[column])
+    x, y = LABELS, len(rows) * STEP_Y + 12
+    for place, name in enumerate(names):  # what the bars mean
+        sheet.bars.setdefault(place, []).append((x, y, 26))
+        sheet.text(x + 32, y + 4, f"attention to {name}", va="center")
+        x += 136 + round(7.2 * len(name))
     return sheet.finish()

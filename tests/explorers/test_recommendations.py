@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import mmrec_lite as mm
+from mmrec_lite.maps import attention
+from mmrec_lite.methods.switches import modalities_off, switchable
 from tests.tiny import tiny_shop
 
 explorers = pytest.importorskip("mmrec_lite.explorers")
@@ -62,3 +65,55 @@ def test_too_many_methods_are_refused(explorer):
     model = mm.create("popularity", explorer.split)
     with pytest.raises(ValueError, match="draws 1 to 3 methods, got 4"):
         explorers.RecommendationsExplorer({str(i): model for i in range(4)}, explorer.split)
+
+
+def test_a_modality_switched_off_is_missing_and_comes_back():
+    split = mm.split(tiny_shop(), "ratio", seed=0)
+    hyper = {"micro": {"k": 3}, "pamd": {"dim": 8}, "content_knn": {}, "mcptr": {}, "lightgcn": {}}
+    models = {name: mm.create(name, split, profile="lecture", **h) for name, h in hyper.items()}
+    users = torch.arange(split.n_users)
+    for name, model in models.items():
+        before = model.eval().score(users).clone()
+        with modalities_off(model, ["image"]):
+            without = model.score(users).clone()
+            if name in ("micro", "pamd"):
+                names = [key for key in attention(model) if key.startswith("image")]
+                assert all((attention(model)[key] == 0).all() for key in names) and names
+        assert torch.equal(model.score(users), before), name
+        assert torch.equal(without, before) == (name in ("mcptr", "lightgcn")), name
+    assert switchable(models["micro"]) == ("image", "text") and switchable(models["lightgcn"]) == ()
+    with pytest.raises(ValueError, match="leave one of them on"), modalities_off(models["micro"], ["image", "text"]):
+        pass
+    text = mm.create("content_knn", split, modalities=("text",))
+    with modalities_off(models["content_knn"], ["image"]) as blind:
+        ours, theirs = (m.score(users).argsort(dim=1, stable=True) for m in (blind, text))
+    assert torch.equal(ours, theirs), "without the picture, what is left is the text's own ranking"
+
+
+def test_a_switch_changes_the_lists_and_says_what_is_new():
+    split = mm.split(tiny_shop(n_items=60, per_user=6), "ratio", seed=0)
+    models = {
+        "looks": mm.create("content_knn", split),
+        "graphs": mm.create("micro", split, k=3),
+        "best": mm.create("popularity", split),
+    }
+    explorer = explorers.RecommendationsExplorer(models, split, k=8)
+    assert explorer.controls["off"].options == ("nothing", "image", "text")
+    before = explorer.picture.value
+    explorer.controls["off"].value = "image"
+    assert explorer.picture.value != before and "switched off: image" in explorer.status.value
+    part = "held out for the test"
+    new = []
+    for place in range(len(explorer.users)):
+        _, *old = explorer.shelves(place, part)
+        _, *rows = explorer.shelves(place, part, "image")
+        for row, was in zip(rows[:2], old, strict=False):
+            count = len(set(row.items) - set(was.items))
+            assert f"{count} new without\nimage" in row.note
+            assert sum(word.startswith("new: ") for word in row.words) == count
+            new.append(count)
+        assert rows[2].note.endswith("unchanged") and rows[2].items == old[2].items and rows[2].parts == {}
+        assert set(rows[1].parts) == {"image", "text"} and not np.any(rows[1].parts["image"])
+        np.testing.assert_allclose(sum(old[1].parts.values()), 1, atol=1e-6)
+    assert max(new) > 0
+    assert explorer.static([0], off=["nothing", "text"]).get_figheight() > explorer.static([0]).get_figheight()

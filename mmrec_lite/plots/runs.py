@@ -1,0 +1,57 @@
+"""Curves of one training before the pale curves of earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from mmrec_lite.plots.charts import NOT_A_TERM
+from mmrec_lite.plots.style import COLOURS, FONT, GREY, PALE, new_figure, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["run_curves"]
+
+MOST = 5  # panels in a row
+
+
+def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title: str = "") -> Figure:
+    """Draw each named term and the validation metric over the epochs, earlier runs as pale lines behind.
+
+    `current` and `ghosts` are frames of a ``History``; an empty `current` leaves the ghosts alone, in the panels of
+    the last of them. A star marks the best validation epoch.
+    """
+    shown = current if len(current) else (ghosts[-1] if ghosts else current)
+    names = [name for name in shown if name not in NOT_A_TERM]
+    names.sort(key=lambda name: not name.startswith("valid "))
+    names = names[:MOST] or ["valid recall"]
+    figure, axes = new_figure(1, len(names), (11, 3.0))
+    for place, (name, ax) in enumerate(zip(names, axes[0], strict=True)):
+        style_axes(ax, name, "epoch")
+        for ghost in ghosts:
+            if name in ghost:
+                ax.plot(range(1, len(ghost) + 1), ghost[name], color=PALE, linewidth=2.5)
+        if name in current:
+            epochs = range(1, len(current) + 1)
+            ax.plot(epochs, current[name], color=COLOURS[place], linewidth=2, marker="o", markersize=3.5)
+            known = current[name].dropna()
+            if name.startswith("valid ") and len(known):
+                best = known.idxmax()
+                ax.plot(best + 1, known[best], "*", color=COLOURS[place], markersize=16, markeredgecolor="white")
+        _stage_ends(ax, shown)
+    if not len(current):
+        axes[0, 0].text(0.5, 0.5, "not run yet", transform=axes[0, 0].transAxes, ha="center", color=GREY)
+    if title:
+        figure.suptitle(title, fontsize=FONT, x=0.01, ha="left", parse_math=False)
+    return figure
+
+
+def _stage_ends(ax: object, frame: pd.DataFrame) -> None:
+    """Draw a dashed line where one stage ends and the next begins."""
+    if "stage" in frame:
+        starts = frame["stage"].ne(frame["stage"].shift()).to_numpy().nonzero()[0]
+        for start in starts[1:]:
+            ax.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)

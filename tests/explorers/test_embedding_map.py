@@ -1,0 +1,131 @@
+"""The embedding map: what it draws, where its points are, what waits for UMAP."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+import mmrec_lite as mm
+from mmrec_lite import plots
+from mmrec_lite.maps import Frame, align, pca_map
+from tests.test_plots import make_shop
+
+explorers = pytest.importorskip("mmrec_lite.explorers")
+
+
+@pytest.fixture
+def shop(tmp_path):
+    titles = [f"<b>thing</b> & {i}" for i in range(12)]
+    return make_shop(tmp_path, titles)
+
+
+def frames(seed: int = 0) -> list[Frame]:
+    rng = np.random.default_rng(seed)
+    spaces = [
+        {"a": rng.normal(size=(12, 4)), "b": rng.normal(size=(12, 4)), "wide": rng.normal(size=(12, 6))}
+        for _ in range(3)
+    ]
+    return [Frame(f"epoch {n}", s, {"image": rng.random(12)}) for n, s in enumerate(spaces)]
+
+
+@pytest.fixture
+def explorer(shop):
+    return explorers.EmbeddingMapExplorer(frames(), shop, np.arange(12), shown=("a", "b"), item=3)
+
+
+def test_every_control_changes_picture_and_words_and_drawing_is_pure(explorer):
+    params = explorer.params
+    first, seen = plots.png(explorer.render(params)), {explorer.picture.value}
+    changes = [("item", 5), ("left", "b"), ("colour", "popularity"), ("colour", "attention: image"), ("moment", 0)]
+    for name, value in [*changes, ("right", "a"), ("fit", "a fit each, turned"), ("right", "wide")]:
+        explorer.controls[name].value = value
+        assert "Not drawn" not in explorer.status.value, name
+        seen.add(explorer.picture.value)
+    assert len(seen) == 9
+    assert "epoch 0" in explorer.status.value and "wide" in explorer.status.value
+    assert plots.png(explorer.render(params)) == first
+    for name, control in explorer.controls.items():
+        assert control.description, name
+        assert not getattr(control, "continuous_update", False), name
+
+
+def test_widths_that_differ_need_a_fit_each(explorer):
+    explorer.controls["right"].value = "wide"
+    assert "one fit for all needs one width" in explorer.status.value
+    explorer.controls["fit"].value = "a fit each, turned"
+    assert "Not drawn" not in explorer.status.value
+
+
+def test_earlier_moments_are_turned_onto_the_last(explorer):
+    params, every = explorer.params, frames()
+    both = [np.concatenate([f.spaces["a"], f.spaces["b"]]) for f in every]
+    np.testing.assert_allclose(np.concatenate(explorer.maps(params)), pca_map(both[2])[0])
+    expected = align(pca_map(both[0])[0], pca_map(both[2])[0])[0]
+    np.testing.assert_allclose(np.concatenate(explorer.maps(params | {"moment": 0})), expected)
+
+
+def test_points_are_where_matplotlib_draws_them(explorer):
+    figure = explorer.render(explorer.params)
+    plots.png(figure)
+    got = np.frombuffer(explorer.picture.points, dtype=np.float32).reshape(2, 12, 2)
+    width, height = figure.bbox.width, figure.bbox.height
+    for ax, points, places in zip(figure.axes, explorer.maps(explorer.params), got, strict=False):
+        drawn = ax.transData.transform(points)
+        np.testing.assert_allclose(places[:, 0] * width, drawn[:, 0], atol=0.01)
+        np.testing.assert_allclose((1 - places[:, 1]) * height, drawn[:, 1], atol=0.01)
+
+
+def test_the_pointer_shows_an_item_and_a_click_chooses_it(explorer):
+    explorer.picture.hovered = 12 + 4  # item 4 in the right map
+    assert "&lt;b&gt;thing&lt;/b&gt; &amp; 4 · 4" in explorer.preview.value and "<img" in explorer.preview.value
+    explorer.picture.hovered = -1
+    assert "4 · 4" in explorer.preview.value
+    explorer.picture.clicked = 7
+    assert explorer.params["item"] == 7
+    assert "&lt;b&gt;thing&lt;/b&gt; &amp; 7" in explorer.status.value
+    assert "<b>thing" not in explorer.status.value + explorer.picture.value
+
+
+def test_pca_is_shown_until_umap_is_ready(explorer, monkeypatch):
+    laid = np.random.default_rng(5).normal(size=(24, 2))
+    monkeypatch.setattr("mmrec_lite.maps.umap_map", lambda x, seed: time.sleep(0.5) or laid)
+    before = explorer.picture.value
+    explorer.controls["projection"].value = "UMAP"
+    assert "UMAP is being laid out, PCA until then" in explorer.status.value
+    assert explorer.picture.value.split("src=")[1] == before.split("src=")[1]
+    end = time.monotonic() + 10
+    while "until then" in explorer.status.value and time.monotonic() < end:
+        time.sleep(0.02)
+    assert explorer.status.value.count("UMAP") == 1 and "until then" not in explorer.status.value
+    pca = np.concatenate(explorer.maps(explorer.params | {"projection": "PCA"}))
+    np.testing.assert_allclose(np.concatenate(explorer.maps(explorer.params)), align(laid, pca)[0])
+
+
+def test_a_umap_that_fails_is_said(explorer, monkeypatch):
+    def fails(x, seed):
+        raise RuntimeError("no <room>")
+
+    monkeypatch.setattr("mmrec_lite.maps.umap_map", fails)
+    explorer.controls["projection"].value = "UMAP"
+    end = time.monotonic() + 10
+    while "No UMAP" not in explorer.preview.value and time.monotonic() < end:
+        time.sleep(0.02)
+    assert "RuntimeError: no &lt;room&gt;" in explorer.preview.value
+
+
+def test_the_static_twin_has_a_row_a_colour(explorer):
+    one, two = (explorer.static(colours=c).get_figheight() for c in (["category"], ["category", "popularity"]))
+    assert two == 2 * one
+
+
+def test_the_shop_brings_its_planted_factors():
+    shop = mm.load("bazaar")
+    split = mm.split(shop, "ratio", seed=0)
+    model = mm.create("micro", split, profile="lecture", seed=0)
+    explorer = explorers.EmbeddingMapExplorer(Frame.of(model), shop, split.train_counts, shown=("image", "text"))
+    options = explorer.controls["colour"].options
+    assert {"category", "hue", "brand", "popularity", "attention: text"} <= set(options)
+    assert explorer.controls["moment"].disabled
+    assert "probes read category" in explorer.status.value

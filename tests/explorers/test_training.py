@@ -1,0 +1,125 @@
+"""The training explorer: what it hands to the method, keeps, draws, and how fast it stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import mmrec_lite as mm
+from mmrec_lite import plots
+from mmrec_lite.methods.micro import MICRO
+from tests.tiny import tiny_shop
+
+explorers = pytest.importorskip("mmrec_lite.explorers")
+
+
+@pytest.fixture(scope="module")
+def split():
+    return mm.split(tiny_shop(), "ratio", seed=0)
+
+
+@pytest.fixture
+def explorer(split):
+    made = explorers.TrainingExplorer(split, ["micro", "pamd", "lightgcn"], epochs=3)
+    made.controls["k"].value = 3
+    return made
+
+
+def test_a_run_is_the_fit_of_the_same_settings(explorer, split):
+    explorer.controls["lam"].value = 0.4
+    explorer.controls["modalities"].value = ("text",)
+    explorer.start()
+    assert explorer.wait(60)
+    model = mm.create("micro", split, profile="lecture", seed=0, lam=0.4, k=3, beta=0.03, modalities=("text",))
+    expected = mm.fit(model, split, epochs=3, progress=False).frame.drop(columns="seconds")
+    (run,) = explorer.runs
+    assert run.frame.drop(columns="seconds").equals(expected)
+    best = expected["valid recall@20"].max()
+    assert run.best == (best, int(expected["valid recall@20"].argmax()) + 1)
+    assert f"best validation {best:.4f}" in explorer.status.value and "all epochs, 3 epochs" in explorer.status.value
+    assert (explorer.run_button.disabled, explorer.cancel_button.disabled) == (False, True)
+
+
+def test_settings_are_those_the_method_has(explorer):
+    assert explorer.settings(explorer.params) == {
+        "method": "micro", "lam": 0.7, "k": 3, "beta": 0.03, "epochs": 3, "seed": 0,
+    }  # fmt: skip
+    explorer.controls["method"].value = "lightgcn"
+    assert explorer.settings(explorer.params) == {"method": "lightgcn", "epochs": 3, "seed": 0}
+    assert all(explorer.controls[name].disabled for name in ("lam", "k", "beta", "modalities"))
+    explorer.controls["method"].value = "micro"
+    assert not any(control.disabled for control in explorer.controls.values())
+    assert explorer.params["k"] == 10, "the profile's"
+
+
+def test_runs_are_kept_by_their_settings_and_drawn_behind(explorer):
+    assert "not run yet" in explorer.status.value
+    first = explorer.run(epochs=2)
+    explorer.controls["epochs"].value = 2
+    alone = explorer.picture.value
+    assert explorer.run(epochs=2) is first and len(explorer.runs) == 1
+    explorer.start()
+    assert explorer.wait(1) and len(explorer.runs) == 1, "kept, not trained again"
+    explorer.run(lam=0.1, epochs=2)
+    explorer.refresh()
+    assert explorer.picture.value != alone and "1 other run behind it" in explorer.status.value
+    assert "<table" in explorer.table.value and explorer.frame()["lam"].tolist() == [0.7, 0.1]
+    figure = explorer.static()
+    assert len(figure.axes[0].lines) == 3, "a ghost, the run, its star"
+    assert plots.png(figure) == plots.png(explorer.static())
+
+
+def test_cancel_stops_before_the_next_batch(monkeypatch):
+    many = mm.split(tiny_shop(n_users=400), "ratio", seed=0)  # three batches an epoch
+    explorer = explorers.TrainingExplorer(many, ["micro"], epochs=2)
+    batches, waiting, go_on = [], threading.Event(), threading.Event()
+    loss = MICRO.loss
+
+    def slow(self, batch):
+        batches.append(1)
+        waiting.set()
+        assert go_on.wait(20)
+        return loss(self, batch)
+
+    monkeypatch.setattr(MICRO, "loss", slow)
+    explorer.controls["epochs"].value = 60
+    explorer.start()
+    assert waiting.wait(20) and explorer.run_button.disabled
+    explorer.cancel_button.click()
+    go_on.set()
+    assert explorer.wait(20)
+    assert len(batches) == 1 and explorer.runs[0].state == "cancelled"
+    assert "cancelled, 0 epochs" in explorer.status.value and not explorer.run_button.disabled
+    monkeypatch.setattr(MICRO, "loss", loss)
+    explorer.controls["epochs"].value = 2
+    explorer.controls["epochs"].value = 60
+    explorer.start()
+    time.sleep(0.01)
+    explorer.cancel()
+    explorer.wait(30)
+    assert len(explorer.runs) == 2, "a cancelled run is not kept as an answer"
+
+
+def test_what_cannot_be_trained_is_said(explorer):
+    explorer.controls["method"].value = "pamd"
+    explorer.controls["modalities"].value = ("image",)
+    explorer.start()
+    assert explorer.wait(20)
+    assert "Not trained:" in explorer.status.value and "pamd parts two different modalities" in explorer.status.value
+    assert explorer.runs[0].state == "failed" and not explorer.run_button.disabled
+    with pytest.raises(ValueError, match="nothing has been run"):
+        explorers.TrainingExplorer(explorer.split, ["mf"]).static()
+
+
+def test_stages_and_live_pictures(explorer, monkeypatch):
+    monkeypatch.setattr("mmrec_lite.explorers.training.REDRAW", 0)
+    pictures = []
+    explorer.picture.observe(lambda change: pictures.append(change["new"]), "value")
+    explorer.controls["method"].value = "pamd"
+    before = len(pictures)
+    explorer.start()
+    assert explorer.wait(60)
+    assert {row["stage"] for row in explorer.runs[0].rows} == {"pretrain", "recommend"}
+    assert len(set(pictures[before:])) >= 5
