@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
+import warnings
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,36 @@ import numpy as np
 
 from mmrec_lite.data.vectors import IndexedVectors
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+(?=[\"'“‘(]?[A-Z0-9À-Þ])|\n+")
+from .cache import VectorCache, content_key, folder_fingerprint, model_fingerprint
+from .device import choose_device
+
+_SHARD = 64  # batches between two writes to the cache: what a kill can cost
 
 
 class TextEncoder:
     """A sentence-transformer: by name, from a local folder, or ``"offline"``, the packaged all-MiniLM-L6-v2.
 
-    Nothing is loaded before the first text is encoded. Raises ImportError naming the extra if the libraries are
-    missing, ValueError if the model is not found.
+    ``device`` is "auto" (Lightning Fabric's choice), "cpu", "cuda", ... With ``cache``, a folder, every vector is kept
+    by its text's and the model's SHA-256: a second run encodes only what is new, and a run that was killed goes on
+    where it wrote last. Nothing is loaded before the first text is encoded. Raises ImportError naming the extra if
+    the libraries are missing, ValueError if the model is not found.
     """
 
-    def __init__(self, model: str | Path = "offline", *, device: str | None = None, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        model: str | Path = "offline",
+        *,
+        device: str | None = "auto",
+        batch_size: int = 64,
+        cache: str | Path | None = None,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         self.model = str(model)
         self.device = device
         self.batch_size = batch_size
+        self.cache = cache
+        self.encoded = 0  # texts that went through the model, cached and repeated ones left out
         self._loaded: Any = None
 
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
@@ -37,14 +52,45 @@ class TextEncoder:
         odd = next((n for n, text in enumerate(texts) if not isinstance(text, str)), None)
         if odd is not None:
             raise TypeError(f"text {odd} is {type(texts[odd]).__name__}, not a string; write '' for a missing text.")
-        model = self._load()
         if not texts:
-            return np.zeros((0, model.encode([""]).shape[1]), dtype=np.float32)
+            return np.zeros((0, self._encode([""], False).shape[1]), dtype=np.float32)
         unique = {text: n for n, text in enumerate(dict.fromkeys(texts))}
-        vectors = model.encode(
-            list(unique), batch_size=self.batch_size, show_progress_bar=progress, convert_to_numpy=True
+        rows = [unique[text] for text in texts]
+        if self.cache is None:
+            return self._encode(list(unique), progress)[rows]
+        return self._encode_cached(list(unique), progress)[rows]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides a text's vector: the files of a local model, else its weights and settings."""
+        source = _locate(self.model)
+        if Path(source).is_dir():
+            return folder_fingerprint(source)
+        model = self._load()
+        vocabulary = sorted(model.tokenizer.get_vocab().items())
+        return model_fingerprint(model.state_dict().items(), str(model), vocabulary)
+
+    def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
+        """Batches of like length, which sentence-transformers makes of what it gets in one call."""
+        vectors = self._load().encode(
+            texts, batch_size=self.batch_size, show_progress_bar=progress, convert_to_numpy=True
         )
-        return np.asarray(vectors, dtype=np.float32)[[unique[text] for text in texts]]
+        self.encoded += len(texts)
+        return np.asarray(vectors, dtype=np.float32)
+
+    def _encode_cached(self, texts: list[str], progress: bool) -> np.ndarray:
+        from tqdm.auto import tqdm
+
+        cache = VectorCache(self.cache, self.fingerprint)
+        keys = [content_key(text) for text in texts]
+        new = sorted((n for n, key in enumerate(keys) if key not in cache), key=lambda n: -len(texts[n]))
+        step = self.batch_size * _SHARD
+        with tqdm(total=len(new), desc="texts", disable=not progress or not new, leave=False) as bar:
+            for lo in range(0, len(new), step):  # the longest first: what does not fit into memory shows at once
+                part = new[lo : lo + step]
+                cache.add([keys[n] for n in part], self._encode([texts[n] for n in part], False))
+                bar.update(len(part))
+        return cache.get(keys)
 
     def _load(self) -> Any:
         if self._loaded is None:
@@ -56,7 +102,7 @@ class TextEncoder:
                     f"encoding texts needs sentence-transformers ({error}): pip install 'mmrec_lite[features]'"
                 ) from error
             try:
-                self._loaded = SentenceTransformer(source, device=self.device)
+                self._loaded = SentenceTransformer(source, device=str(choose_device(self.device)))
             except OSError as error:
                 hint = "; HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
                 raise ValueError(
@@ -75,12 +121,36 @@ def _locate(model: str) -> str:
     return str(Path(spec.origin).parent / "model")
 
 
-def split_sentences(text: str, most: int = 10) -> list[str]:
-    """Split a text at full stops, question and exclamation marks and line breaks; at most ``most`` sentences.
+@lru_cache(maxsize=8)
+def _segmenter(language: str) -> Any:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # its patterns' escapes, on newer Pythons
+            import pysbd
+    except ImportError as error:
+        raise ImportError(f"splitting sentences needs pysbd ({error}): pip install 'mmrec_lite[features]'") from error
+    try:
+        return pysbd.Segmenter(language=language, clean=False)
+    except ValueError:
+        raise ValueError(
+            f"there are no rules for the language {language!r}; there are: {', '.join(sentence_languages())}."
+        ) from None
 
-    Source: MP4SR Sec. 3.2.1.
+
+def sentence_languages() -> list[str]:
+    """The ISO 639-1 codes of the languages that `split_sentences` has rules for."""
+    from pysbd.languages import LANGUAGE_CODES
+
+    return sorted(LANGUAGE_CODES)
+
+
+def split_sentences(text: str, most: int = 10, language: str = "en") -> list[str]:
+    """Split a text into sentences by pysbd's rules for its language; at most ``most`` of them.
+
+    Abbreviations, numbers and initials do not end a sentence, a line break does. ``language`` is an ISO 639-1 code,
+    one of `sentence_languages`; ValueError for another. Source: MP4SR Sec. 3.2.1.
     """
-    parts = [part.strip() for part in _SENTENCE_END.split(text)]
+    segment = _segmenter(language).segment
+    parts = (part.strip() for line in text.splitlines() if line.strip() for part in segment(line))
     return [part for part in parts if part][:most]
 
 
@@ -89,6 +159,7 @@ def encode_sentences(
     encoder: TextEncoder,
     *,
     most: int = 10,
+    language: str = "en",
     rows: str = "items",
     dtype: type = np.float16,
     progress: bool = False,
@@ -98,7 +169,7 @@ def encode_sentences(
     ``texts`` are strings, which are split, or lists of sentences. Returns the vectors with their (R, L) index and
     the sentence behind each vector. ValueError if there is no sentence at all. Source: MP4SR Eq. 1.
     """
-    lists = [split_sentences(text, most) if isinstance(text, str) else list(text)[:most] for text in texts]
+    lists = [split_sentences(text, most, language) if isinstance(text, str) else list(text)[:most] for text in texts]
     place = {sentence: n for n, sentence in enumerate(dict.fromkeys(s for parts in lists for s in parts))}
     if not place:
         raise ValueError("there is no sentence in any of the texts, so there is nothing to encode.")

@@ -14,8 +14,8 @@ from mmrec_lite.features import TextEncoder, encode_sentences, split_sentences
 class Counting(TextEncoder):
     """A stand-in for the model: the vector of a text is its length and its number of spaces."""
 
-    def __init__(self):
-        super().__init__("none")
+    def __init__(self, **options):
+        super().__init__("none", **options)
         self.calls: list[list[str]] = []
 
     def _load(self):

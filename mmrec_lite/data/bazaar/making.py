@@ -159,7 +159,7 @@ def _pictures(job: _Job, path: Path) -> None:
 
 
 def _clip(job: _Job, path: Path) -> None:
-    from mmrec_lite.features.image import train_small_clip
+    from mmrec_lite.features.small_clip import train_small_clip
 
     train_small_clip(
         job.images(),

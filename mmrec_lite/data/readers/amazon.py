@@ -1,0 +1,105 @@
+"""What the three editions of the Amazon reviews share: two passes over the reviews, one over the products."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..dataset import MultimodalDataset
+from .logs import Filters, Log, Parts, finish
+from .pictures import match_pictures
+from .streaming import note_bad, plain, records
+
+
+@dataclass(frozen=True)
+class Edition:
+    """Where an edition keeps what: the fields of a review, and how a product's line becomes columns."""
+
+    name: str
+    user: str
+    item: str
+    rating: str
+    time: str
+    per_second: int
+    title: str
+    text: str
+    meta_item: str
+    describe: Callable[[dict], dict[str, object]]
+    parse_meta: Callable[[str], Any] = json.loads
+
+
+def read_edition(
+    edition: Edition,
+    reviews: str | Path,
+    meta: str | Path | None,
+    images: str | Path | None,
+    filters: Filters,
+    name: str | None,
+    with_reviews: bool,
+    features: Callable[[set[str]], dict] | None = None,
+    files: Mapping[str, Path | None] | None = None,
+) -> MultimodalDataset:
+    """Read who reviewed what when, filter, then fetch words and products of what is left: nothing else is held."""
+    log = _log(edition, reviews)
+    log.filter(filters)
+    written = _written(edition, reviews, set(log.rows["place"].tolist())) if with_reviews else None
+    kept = set(log.items())
+    described = {} if meta is None else _described(edition, meta, kept, log)
+    root = None
+    if images is not None:
+        root, described = _with_pictures(images, log.items(), described, log)
+    parts = Parts(
+        items=described,
+        features=features(kept) if features else {},
+        reviews=written,
+        images=root,
+        files={"reviews": Path(reviews), "meta": meta and Path(meta), **(files or {})},
+    )
+    name = name or Path(reviews).name.split(".")[0]
+    return finish(log, parts, reader=edition.name, name=name, time_per_second=edition.per_second)
+
+
+def _log(edition: Edition, reviews: str | Path) -> Log:
+    log, bad = Log(Path(reviews).name), []
+    for line, row in records(reviews, bad=bad):
+        try:
+            user, item = str(row[edition.user]), str(row[edition.item])
+            log.add(user, item, line, int(row[edition.time]), float(row[edition.rating]))
+        except (KeyError, TypeError, ValueError):
+            bad.append(line)
+    note_bad(bad, log.source, log.notes)
+    return log.closed()
+
+
+def _written(edition: Edition, reviews: str | Path, places: set[int]) -> dict[int, str]:
+    out = {}
+    for line, row in records(reviews, bad=[]):
+        if line in places:
+            out[line] = plain([row.get(edition.title), row.get(edition.text)])
+    return out
+
+
+def _described(edition: Edition, meta: str | Path, kept: set[str], log: Log) -> dict[str, dict[str, object]]:
+    out: dict[str, dict[str, object]] = {}
+    bad: list[int] = []
+    for _, row in records(meta, edition.parse_meta, bad):
+        item = str(row.get(edition.meta_item, ""))
+        if item in kept and item not in out:
+            out[item] = edition.describe(row)
+    note_bad(bad, Path(meta).name, log.notes)
+    return out
+
+
+def _with_pictures(
+    images: str | Path, ids: list[str], described: dict[str, dict[str, object]], log: Log
+) -> tuple[Path, dict[str, dict[str, object]]]:
+    """Pictures called after the product's id, in a folder or zip archive of one's own."""
+    table, note = match_pictures(images, pd.DataFrame({"item_id": ids}), "products", None)
+    log.notes.append(note)
+    names = dict(zip(ids, table["image"], strict=True))
+    return Path(images), {item: {**described.get(item, {}), "image": names[item]} for item in ids}

@@ -1,0 +1,70 @@
+"""GoodReads (UCSD Book Graph): JSON lines of interactions or reviews, and of books."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..dataset import MultimodalDataset
+from .logs import Filters, Log, Parts, finish
+from .streaming import joined, note_bad, plain, records, seconds_of
+
+
+def read_goodreads(
+    interactions: str | Path,
+    books: str | Path | None = None,
+    *,
+    filters: Filters = Filters(),  # noqa: B008  (frozen)
+    read_only: bool = True,
+    name: str | None = None,
+    with_reviews: bool = True,
+) -> MultimodalDataset:
+    """Read `goodreads_interactions_*.json.gz` or `goodreads_reviews_*.json.gz`, and `goodreads_books_*.json.gz`.
+
+    Time is `date_added`, when a book was put on a shelf. Of interactions only those marked `is_read` stay unless
+    `read_only` is off; a file of reviews has no such mark. A rating of 0 means none was given: `min_rating` drops it.
+    Streams as `read_amazon_2014` does. Raises `DataError`, which names file and line.
+    """
+    log, bad = Log(Path(interactions).name), []
+    unread = 0
+    for line, row in records(interactions, bad=bad):
+        if read_only and row.get("is_read") is False:
+            unread += 1
+            continue
+        try:
+            user, book = str(row["user_id"]), str(row["book_id"])
+            log.add(user, book, line, seconds_of(row["date_added"]), float(row["rating"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            bad.append(line)
+    note_bad(bad, log.source, log.notes)
+    if unread:
+        log.notes.append(f"{unread} rows left out: on a shelf, not marked as read")
+    log.closed().filter(filters)
+    parts = Parts(files={"interactions": Path(interactions), "books": books and Path(books)})
+    if with_reviews:
+        parts.reviews = _written(interactions, set(log.rows["place"].tolist()))
+    if books is not None:
+        parts.items = _books(books, set(log.items()), log)
+    return finish(log, parts, reader="goodreads", name=name or Path(interactions).name.split(".")[0])
+
+
+def _written(interactions: str | Path, places: set[int]) -> dict[int, str]:
+    rows = ((line, row) for line, row in records(interactions, bad=[]) if line in places)
+    return {line: plain(row.get("review_text") or row.get("review_text_incomplete")) for line, row in rows}
+
+
+def _books(books: str | Path, kept: set[str], log: Log) -> dict[str, dict[str, object]]:
+    out: dict[str, dict[str, object]] = {}
+    bad: list[int] = []
+    for _, row in records(books, bad=bad):
+        book = str(row.get("book_id", ""))
+        if book in kept:
+            title = plain(row.get("title"))
+            shelves = [plain(shelf.get("name")) for shelf in row.get("popular_shelves") or []][:10]
+            out[book] = {
+                "title": title,
+                "text": joined(title, row.get("description")),
+                "shelves": ", ".join(shelves),
+                "image_url": str(row.get("image_url") or ""),
+            }
+    note_bad(bad, Path(books).name, log.notes)
+    return out

@@ -1,0 +1,103 @@
+"""RecBole's atomic files: tab-separated, each column named `field:type`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..dataset import MultimodalDataset
+from ..errors import DataError, listing
+from .logs import Filters, Log, Parts, finish
+from .matrices import Matrix, mark_missing, read_matrix
+from .tables import require_column
+
+TYPES = ("token", "token_seq", "float", "float_seq")
+BENCHMARK = ("train", "valid", "test")
+
+
+def read_recbole(
+    folder: str | Path,
+    name: str | None = None,
+    features: Mapping[str, Matrix] | None = None,
+    *,
+    title: str = "title",
+    text: str | Sequence[str] = ("title", "description"),
+    missing: str | Mapping[str, str] | None = None,
+    filters: Filters = Filters(0, 0),  # noqa: B008  (frozen)
+) -> MultimodalDataset:
+    """Read `name.inter` (or `name.train.inter`, `.valid.`, `.test.`) and `name.item` from a folder.
+
+    `name` defaults to the folder's. `features` are npy matrices whose row i describes row i of `name.item`. Columns
+    user_id, item_id, rating and timestamp are taken, of the items all; `text` joins those of its columns that are there.
+    Raises `DataError` for a column without a type and for files that are not there.
+    """
+    folder = Path(folder)
+    name = name or folder.resolve().name
+    single = folder / f"{name}.inter"
+    paths = {"": single} if single.is_file() else {part: folder / f"{name}.{part}.inter" for part in BENCHMARK}
+    absent = [path.name for path in paths.values() if not path.is_file()]
+    if absent:
+        raise DataError(f"recbole: {folder} holds neither {single.name} nor {listing(absent)}.")
+    log = Log(single.name)
+    for part, path in paths.items():
+        _read_inter(path, part, log)
+    log.closed().filter(filters)
+    item_file = folder / f"{name}.item"
+    described, order = _items(item_file, title, text) if item_file.is_file() else ({}, [])
+    vectors: dict = {}
+    if features:
+        if not order:
+            raise DataError(f"recbole: features need {item_file.name}: row i describes its row i.")
+        matrices = {modality: read_matrix(source, modality) for modality, source in features.items()}
+        for matrix, what in matrices.values():
+            if len(matrix) != len(order):
+                raise DataError(f"{what} has {len(matrix)} rows, but {item_file.name} has {len(order)}.")
+        filled, present, notes = mark_missing(matrices, missing)
+        log.notes += notes
+        vectors = {
+            m: ([item for item, there in zip(order, present[m], strict=True) if there], filled[m][present[m]])
+            for m in matrices
+        }
+    files = {f"inter {part}".strip(): path for part, path in paths.items()} | {"item": item_file}
+    parts = Parts(items=described, features=vectors, files=files)
+    return finish(log, parts, reader="recbole", name=name)
+
+
+def read_atomic(path: str | Path) -> pd.DataFrame:
+    """An atomic file as a table: tokens and sequences as strings, floats as numbers; the types leave the names."""
+    path = Path(path)
+    with path.open(encoding="utf-8") as file:
+        heads = file.readline().rstrip("\n").split("\t")
+    fields = [head.rpartition(":") for head in heads]
+    wrong = [head for head, (field, _, kind) in zip(heads, fields, strict=True) if not field or kind not in TYPES]
+    if wrong:
+        raise DataError(f"{path.name}: column {wrong[0]!r} has no type; write field:type with {listing(TYPES)}.")
+    types = {head: str if kind != "float" else float for head, (_, _, kind) in zip(heads, fields, strict=True)}
+    table = pd.read_csv(path, sep="\t", dtype=types, keep_default_na=False, na_values=[""], quoting=3)
+    return table.rename(columns={head: field for head, (field, _, _) in zip(heads, fields, strict=True)})
+
+
+def _read_inter(path: Path, part: str, log: Log) -> None:
+    table = read_atomic(path)
+    for column in ("user_id", "item_id"):
+        require_column(table, path.name, column, column)
+    times = table["timestamp"].astype("int64").tolist() if "timestamp" in table else [None] * len(table)
+    ratings = table["rating"].tolist() if "rating" in table else [None] * len(table)
+    pairs = zip(table["user_id"], table["item_id"], times, ratings, strict=True)
+    for place, (user, item, time, rating) in enumerate(pairs, log.pending):
+        log.add(user, item, place, time, rating, part)
+
+
+def _items(path: Path, title: str, text: str | Sequence[str]) -> tuple[dict[str, dict[str, object]], list[str]]:
+    table = read_atomic(path)
+    require_column(table, path.name, "item_id", "item_id")
+    columns = [text] if isinstance(text, str) else list(text)
+    order, out = table["item_id"].tolist(), {}
+    plain = table.drop(columns="item_id").astype(object).where(table.notna(), None)
+    for item, row in zip(order, plain.to_dict("records"), strict=True):
+        words = [str(row[column]).strip() for column in columns if row.get(column)]
+        joined = " ".join([word if word[-1] in ".!?" else f"{word}." for word in words[:-1]] + words[-1:])
+        out[item] = row | {"title": row.get(title) or "", "text": joined}
+    return out, order

@@ -1,0 +1,100 @@
+"""Files that are read line by line, however large: plain or gzip, JSON or Python literals, dates, markup."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import html
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import DataError
+
+_TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^<>]{1,400}>", re.DOTALL | re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+
+
+def opened(path: str | Path) -> BinaryIO:
+    """A file's bytes, unpacked where it is a gzip file (told by its first bytes, whatever its name)."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no file {path}.")
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
+
+
+def records(
+    path: str | Path, parse: Callable[[str], Any] = json.loads, bad: list[int] | None = None
+) -> Iterator[tuple[int, dict]]:
+    """Yield (line, record) of a file with one object a line; lines that cannot be read are appended to `bad`.
+
+    Holds one line at a time. Raises `DataError` for a first line that cannot be read, which means another format, and
+    for an archive that is cut short.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        try:
+            for number, line in enumerate(file):
+                if not line.strip():
+                    continue
+                try:
+                    record = parse(line.decode("utf-8"))
+                except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+                    record = error
+                if isinstance(record, dict):
+                    yield number, record
+                elif number == 0:
+                    raise DataError(f"{path.name}: line 1 is not one object ({record!r:.200}); is it the right file?")
+                elif bad is not None:
+                    bad.append(number)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path.name}: the archive is damaged or cut short ({error}); fetch it again.") from None
+
+
+def literal(line: str) -> Any:
+    """A Python literal, as Amazon's meta files of 2014 hold; nothing in it is ever called."""
+    return ast.literal_eval(line.strip())
+
+
+def plain(text: object) -> str:
+    """Words without markup: tags out, entities resolved, white space collapsed; lists are joined by spaces."""
+    if text is None:
+        return ""
+    if isinstance(text, list | tuple):
+        return _sentences([plain(part) for part in text])
+    return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", str(text)))).strip()
+
+
+def _sentences(pieces: list[str]) -> str:
+    pieces = [piece for piece in pieces if piece]
+    return " ".join([piece if piece[-1] in ".!?" else f"{piece}." for piece in pieces[:-1]] + pieces[-1:])
+
+
+def joined(*parts: object) -> str:
+    """Several texts as one, each beginning a sentence; empty ones left out."""
+    return plain(list(parts))
+
+
+_MONTHS = {m: n for n, m in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)}
+
+
+def seconds_of(date: str) -> int:
+    """Seconds since 1970 of "2018-07-07 22:09:11" (UTC) or "Fri Aug 25 13:55:02 -0700 2017"; ValueError otherwise."""
+    words = date.split()
+    if len(words) == 6 and words[1] in _MONTHS:  # strptime's names of months depend on the locale
+        date = f"{words[5]}-{_MONTHS[words[1]]:02d}-{int(words[2]):02d}T{words[3]}{words[4]}"
+    moment = datetime.fromisoformat(date)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def note_bad(bad: list[int], what: str, notes: list[str]) -> None:
+    """Write into the card how many lines of a file could not be read, and where the first ones are."""
+    if bad:
+        where = ", ".join(str(line + 1) for line in bad[:5])
+        notes.append(f"{what}: {len(bad)} lines could not be read (line {where}{', …' if len(bad) > 5 else ''})")

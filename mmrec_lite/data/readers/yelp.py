@@ -1,0 +1,92 @@
+"""Yelp's open data set: JSON lines of reviews, businesses and photos, several photos a business."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..dataset import MultimodalDataset
+from ..errors import DataError
+from .logs import Filters, Log, Parts, finish
+from .streaming import joined, note_bad, plain, records, seconds_of
+
+
+def read_yelp(
+    reviews: str | Path,
+    business: str | Path | None = None,
+    photos: str | Path | None = None,
+    images: str | Path | None = None,
+    *,
+    filters: Filters = Filters(),  # noqa: B008  (frozen)
+    category: str | None = None,
+    name: str | None = None,
+    with_reviews: bool = True,
+) -> MultimodalDataset:
+    """Read `yelp_academic_dataset_review.json`, `…_business.json`, `photos.json` and the folder of photos.
+
+    `category` keeps businesses that have it ("Restaurants"). All photos of a business are named in the column `images`,
+    separated by "|", the first one in `image`. Dates are taken as UTC. Streams as `read_amazon_2014` does. Raises
+    `DataError`, which names file and line.
+    """
+    if category is not None and business is None:
+        raise DataError("yelp: category needs the file of businesses: business=... (--business).")
+    if (photos is None) != (images is None):
+        raise DataError("yelp: photos.json and the folder of photos go together: photos=..., images=... .")
+    log, bad = Log(Path(reviews).name), []
+    chosen = _of_category(business, category) if category is not None else None
+    for line, row in records(reviews, bad=bad):
+        try:
+            if chosen is None or row["business_id"] in chosen:
+                log.add(
+                    str(row["user_id"]), str(row["business_id"]), line, seconds_of(row["date"]), float(row["stars"])
+                )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            bad.append(line)
+    note_bad(bad, log.source, log.notes)
+    log.closed().filter(filters)
+    kept = set(log.items())
+    described = _businesses(business, kept) if business is not None else {}
+    if photos is not None and images is not None:
+        _add_photos(photos, Path(images), kept, described, log)
+    places = set(log.rows["place"].tolist())
+    parts = Parts(items=described, images=Path(images) if images is not None else None)
+    if with_reviews:
+        parts.reviews = {n: plain(row.get("text")) for n, row in records(reviews, bad=[]) if n in places}
+    parts.files = {"reviews": Path(reviews), "business": business and Path(business), "photos": photos and Path(photos)}
+    return finish(log, parts, reader="yelp", name=name or "yelp")
+
+
+def _of_category(business: str | Path, category: str) -> set[str]:
+    rows = (row for _, row in records(business, bad=[]))
+    found = {row["business_id"] for row in rows if category in (row.get("categories") or "").split(", ")}
+    if not found:
+        raise DataError(f"{Path(business).name}: no business has the category {category!r}.")
+    return found
+
+
+def _businesses(business: str | Path, kept: set[str]) -> dict[str, dict[str, object]]:
+    out: dict[str, dict[str, object]] = {}
+    for _, row in records(business, bad=[]):
+        if row.get("business_id") in kept:
+            title, categories = plain(row.get("name")), plain(row.get("categories"))
+            city = plain(row.get("city"))
+            text = joined(title, categories, city)
+            out[row["business_id"]] = {"title": title, "text": text, "category": categories, "city": city}
+    return out
+
+
+def _add_photos(
+    photos: str | Path, images: Path, kept: set[str], described: dict[str, dict[str, object]], log: Log
+) -> None:
+    found: dict[str, list[str]] = {}
+    absent = 0
+    for _, row in records(photos, bad=[]):
+        if row.get("business_id") in kept:
+            name = f"{row['photo_id']}.jpg"
+            if images.is_dir() and not (images / name).is_file():
+                absent += 1
+                continue
+            found.setdefault(row["business_id"], []).append(name)
+    for item, names in found.items():
+        described[item] = {**described.get(item, {}), "image": names[0], "images": "|".join(names)}
+    total = sum(map(len, found.values()))
+    log.notes.append(f"pictures: {len(found)} of {len(kept)} items have {total} of them, {absent} files are not there")

@@ -1,0 +1,162 @@
+"""Opening pictures of unknown origin: what cannot be used is named and counted, never a crash or a silent zero."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["BadPicture", "PictureReport", "pictures_by_item", "read_picture"]
+
+MAX_PIXELS = 50_000_000  # 150 MB as RGB; a photograph of today's cameras has half of it
+UNUSABLE = ("missing", "zero bytes", "corrupt", "huge")
+CONVERTED = ("grey", "CMYK", "animated", "transparent", "other mode")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+
+
+class BadPicture(ValueError):
+    """A picture that cannot be used; `kind` is one of `UNUSABLE`."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+
+
+@dataclass
+class PictureReport:
+    """What became of each picture: counts, and by kind the names of those unusable and those converted.
+
+    `unusable` pictures become a missing modality. `converted` ones are read: grey and CMYK as RGB, of an animation the
+    first frame, transparency on white. `without` counts items without a single usable picture.
+    """
+
+    read: int = 0
+    unusable: dict[str, list[str]] = field(default_factory=dict)
+    converted: dict[str, list[str]] = field(default_factory=dict)
+    without: int = 0
+
+    def add(self, name: str, kinds: Iterable[str] = (), bad: str | None = None) -> None:
+        """Count one picture: unusable for the reason `bad`, or read and converted from `kinds`."""
+        if bad is not None:
+            self.unusable.setdefault(bad, []).append(name)
+            return
+        self.read += 1
+        for kind in kinds:
+            self.converted.setdefault(kind, []).append(name)
+
+    def table(self) -> pd.DataFrame:
+        """One row for each kind of trouble: count, what was done, and the names."""
+        rows = [
+            {"kind": kind, "pictures": len(names[kind]), "what was done": done, "names": ", ".join(sorted(names[kind]))}
+            for names, kinds, done in (
+                (self.unusable, UNUSABLE, "left out"),
+                (self.converted, CONVERTED, "converted to RGB"),
+            )
+            for kind in kinds
+            if kind in names
+        ]
+        return pd.DataFrame(rows, columns=["kind", "pictures", "what was done", "names"])
+
+    def card(self) -> dict:
+        """The report as a data card's entry."""
+        return {
+            "read": self.read,
+            "items without a usable picture": self.without,
+            "unusable": {kind: sorted(names) for kind, names in self.unusable.items()},
+            "converted": {kind: sorted(names) for kind, names in self.converted.items()},
+        }
+
+
+def read_picture(content: bytes | None, name: str, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, tuple[str, ...]]:
+    """Decode one picture's bytes to RGB: the picture, and what it was converted from.
+
+    The size is read from the header before anything is decoded, so that a decompression bomb costs nothing. Raises
+    `BadPicture` for bytes that are not there, none, no picture, cut short, or more than `max_pixels` pixels.
+    """
+    from PIL import Image, ImageOps
+
+    picture, kinds = open_picture(content, name, max_pixels)
+    try:
+        picture.load()
+        picture = ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, EOFError, ValueError, MemoryError) as error:
+        raise BadPicture("corrupt", f"{name} ({error})") from None
+    if picture.mode in ("I", "I;16"):  # 16 bits: a plain conversion would clip nearly everything to white
+        picture = picture.convert("I").point(lambda value: value / 256).convert("L")
+    if "transparent" in kinds:
+        rgba = picture.convert("RGBA")
+        picture = Image.new("RGB", rgba.size, "white")
+        picture.paste(rgba, mask=rgba.getchannel("A"))
+    return picture.convert("RGB"), kinds
+
+
+def open_picture(content: bytes | None, name: str, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """Read a picture's header alone: the picture, not yet decoded, and what it has to be converted from."""
+    from PIL import Image, UnidentifiedImageError
+
+    if content is None:
+        raise BadPicture("missing", name)
+    if not content:
+        raise BadPicture("zero bytes", name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is the lower one
+            picture = Image.open(io.BytesIO(content))
+        kinds = _kinds(picture)
+    except Image.DecompressionBombError as error:
+        raise BadPicture("huge", f"{name} ({error})") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, ValueError) as error:
+        raise BadPicture("corrupt", f"{name} ({error})") from None
+    if picture.width * picture.height > max_pixels:
+        raise BadPicture("huge", f"{name} has {picture.width:,} x {picture.height:,} pixels")
+    return picture, kinds
+
+
+def _kinds(picture: Image.Image) -> tuple[str, ...]:
+    kinds = ["animated"] if getattr(picture, "n_frames", 1) > 1 else []
+    mode = picture.mode
+    if mode in ("1", "L", "LA", "I", "I;16", "F"):
+        kinds.append("grey")
+    elif mode == "CMYK":
+        kinds.append("CMYK")
+    elif mode not in ("RGB", "RGBA", "P", "PA"):
+        kinds.append("other mode")
+    if mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        kinds.append("transparent")
+    return tuple(kinds)
+
+
+def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list[str]]:
+    """Which pictures show which item, by their names: `ID.jpg`, `ID_2.jpg`, `ID-3.png` or `ID/anything.jpg`.
+
+    `paths` are relative, with forward slashes. An item's pictures come in the natural order of their names, so `ID.jpg`
+    before `ID_2.jpg` before `ID_10.jpg`. Pictures that fit no item are left out.
+    """
+    known = set(ids)
+    found: dict[str, list[tuple]] = {}
+    for path in paths:
+        pure = PurePosixPath(path)
+        if pure.suffix.lower() not in SUFFIXES:
+            continue
+        owner = _owner(pure, known)
+        if owner is not None:
+            parts = re.split(r"(\d+)", str(pure.with_suffix("")))
+            order = tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+            found.setdefault(owner, []).append((order, path))
+    return {owner: [path for _, path in sorted(entries)] for owner, entries in found.items()}
+
+
+def _owner(path: PurePosixPath, known: set[str]) -> str | None:
+    stem = path.stem
+    cut = re.fullmatch(r"(.+?)[_-]\d+", stem)
+    candidates = [stem, str(path.with_suffix("")), cut[1] if cut else None, path.parent.name, path.parent.as_posix()]
+    return next((name for name in candidates if name in known), None)
