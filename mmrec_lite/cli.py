@@ -16,6 +16,7 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
+from .cli_sweep import results, sweep
 from .data import DataError, MultimodalDataset, load
 
 # Not OSError as a whole: a pipe that closes early (`mmrec ... | head`) is nobody's mistake.
@@ -44,8 +45,10 @@ def _one_line(error: Exception) -> str:
     from pydantic import ValidationError
 
     if isinstance(error, ModuleNotFoundError):
+        extra = {"papermill": "notebooks", "statsmodels": "notebooks", "distributed": "cluster"}.get(error.name or "")
         return (
-            f"the package {error.name!r} is not installed; it comes with an extra: pip install 'mmrec_lite[features]'."
+            f"the package {error.name!r} is not installed; it comes with an extra: "
+            f"pip install 'mmrec_lite[{extra or 'features'}]'."
         )
     if isinstance(error, ValidationError):
         places = [(".".join(map(str, item["loc"])), item["msg"], item["input"]) for item in error.errors()]
@@ -65,6 +68,9 @@ data_app = typer.Typer(help="Prepare data sets and look at them.", no_args_is_he
 prepare_app = typer.Typer(help="Read a source into a folder that `--data` takes.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 data_app.add_typer(prepare_app, name="prepare")
+
+app.command()(sweep)
+app.command()(results)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

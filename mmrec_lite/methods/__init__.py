@@ -17,6 +17,7 @@ from mmrec_lite.methods.mp4sr import MP4SR
 from mmrec_lite.methods.pamd import PAMD
 from mmrec_lite.methods.reference import ContentKNN, ItemKNN, Oracle, Popularity, Random
 from mmrec_lite.methods.sequences import SASRec
+from mmrec_lite.methods.vbpr import VBPR
 
 __all__ = [
     "HyperparameterError",
@@ -40,6 +41,7 @@ REGISTRY: dict[str, type[Method]] = {
         MF,
         NGCF,
         LightGCN,
+        VBPR,
         MixGCF,
         MICRO,
         PAMD,

@@ -1,10 +1,10 @@
-"""From a method's name to a row of results on disk: run, ablate, sweep, collect."""
+"""From a method's name to a row of results on disk."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
-import itertools
 import json
 import os
 import platform
@@ -12,24 +12,23 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
+from filelock import FileLock, Timeout
 
 from mmrec_lite.data import MultimodalDataset, load, split
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import KS, Report, evaluate
-from mmrec_lite.methods import configure, create, method_class
+from mmrec_lite.methods import configure, create
 from mmrec_lite.methods.base import Method
 from mmrec_lite.training import History, fit
 
-__all__ = ["Result", "ablate", "collect", "run", "sweep"]
+__all__ = ["Busy", "Result", "claim", "collect", "peak_memory", "run", "run_id"]
 
 FORMAT = 1
 PACKAGES = ("mmrec_lite", "torch", "numpy", "scipy", "pandas", "lightning-fabric")
@@ -70,7 +69,9 @@ class Result:
                 getattr(self, name).to_parquet(beside / f"{name}.parquet")
             (beside / "row.json").write_text(json.dumps(self.row, indent=1))
             shutil.rmtree(target, ignore_errors=True)
-            os.replace(beside, target)
+            with contextlib.suppress(OSError):  # another process wrote the same run a moment ago: theirs is as good
+                os.replace(beside, target)
+            read_row(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return target
@@ -79,12 +80,12 @@ class Result:
     def load(cls, folder: str | Path) -> Result:
         """Read a run's folder."""
         folder = Path(folder)
-        row = _read_row(folder)
+        row = read_row(folder)
         tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("history", "per_user", "slices")}
         return cls(row, **tables)
 
 
-def _read_row(folder: Path) -> dict[str, Any]:
+def read_row(folder: Path) -> dict[str, Any]:
     try:
         row = json.loads((folder / "row.json").read_text())
     except (OSError, json.JSONDecodeError) as error:
@@ -117,13 +118,15 @@ def run(
     save: str | Path | None = None,
     progress: bool = False,
     device: str = "auto",
+    wait: bool = True,
     **hyper: Any,
 ) -> Result:
     """Load, split, create, fit and evaluate: a method's test metrics on a data set.
 
     `seed` decides weights and batches, `split_seed` what is held out. `hyper` changes the profile's settings,
     `split_options` are those of ``mm.split``. With `save`, the result is written below that folder, and a run that is
-    already there is read instead of repeated.
+    already there is read instead of repeated; one that another process is at is waited for, or, with `wait=False`,
+    refused as `Busy`.
 
     >>> import mmrec_lite as mm
     >>> result = mm.run("popularity", "bazaar")
@@ -135,22 +138,49 @@ def run(
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
     how = {"ks": list(ks), "candidates": candidates}
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
-    if save is not None and (Path(save) / name / "row.json").exists():
-        return Result.load(Path(save) / name)
-    started = time.perf_counter()
-    model = create(method, parts, profile=profile, seed=seed, **hyper)
-    made = time.perf_counter()
-    history = fit(model, parts, checkpoint=checkpoint, progress=progress, device=device)
-    trained = time.perf_counter()
-    report = evaluate(model, parts, ks=ks, candidates=candidates, seed=split_seed)
-    seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
-    row = _row(name, model, parts, history, report, seconds)
-    row |= {"seed": seed, "split_seed": split_seed, "profile": profile, "candidates": str(candidates)}
-    slices = report.slices("popularity", k=min(20, max(report.ks)))
-    result = Result(row, history.frame, report.per_user, slices, report, model, parts)
-    if save is not None:
-        result.save(save)
+    with claim(save, name, wait):
+        if save is not None and (Path(save) / name / "row.json").exists():
+            return Result.load(Path(save) / name)
+        started = time.perf_counter()
+        model = create(method, parts, profile=profile, seed=seed, **hyper)
+        made = time.perf_counter()
+        history = fit(model, parts, checkpoint=checkpoint, progress=progress, device=device)
+        trained = time.perf_counter()
+        report = evaluate(model, parts, ks=ks, candidates=candidates, seed=split_seed)
+        seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
+        row = _row(name, model, parts, history, report, seconds)
+        row |= {"seed": seed, "split_seed": split_seed, "profile": profile, "candidates": str(candidates)}
+        slices = report.slices("popularity", k=min(20, max(report.ks)))
+        result = Result(row, history.frame, report.per_user, slices, report, model, parts)
+        if save is not None:
+            result.save(save)
     return result
+
+
+class Busy(RuntimeError):
+    """Another process is at this run."""
+
+
+@contextlib.contextmanager
+def claim(folder: str | Path | None, name: str, wait: bool = True) -> Iterator[None]:
+    """Hold one run of a folder, so that two sweeps share the work and never repeat or overwrite a row.
+
+    The claim is the operating system's lock on a file: it ends with the process that holds it, however that dies.
+    """
+    if folder is None:
+        yield
+        return
+    place = Path(folder) / ".claims"
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / f"{name}.lock", timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy(f"another process is at {name}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _row(
@@ -193,73 +223,9 @@ def peak_memory() -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
-def sweep(
-    methods: str | Iterable[str] | Mapping[str, Mapping[str, Any]],
-    data: str | Path | MultimodalDataset = "bazaar",
-    *,
-    grid: Mapping[str, Sequence[Any]] | None = None,
-    seeds: Sequence[int] = (0,),
-    save: str | Path | None = None,
-    progress: bool = True,
-    **options: Any,
-) -> pd.DataFrame:
-    """Run methods on every point of a grid and every seed; one row a run.
-
-    `methods` is a name, several, or a mapping label -> {"method": name, hyper-parameters...}. `grid` maps a
-    hyper-parameter to its values. Other `options` go to ``run``. With `save`, finished runs are read, not repeated, so
-    a stopped sweep goes on where it was. A run that fails becomes a row with its `error`; the others are kept.
-    """
-    dataset = load(data)
-    if isinstance(methods, str):
-        methods = [methods]
-    if not isinstance(methods, Mapping):
-        methods = {name: {"method": name} for name in methods}
-    for recipe in methods.values():
-        method_class(recipe["method"])
-    points = [dict(zip(grid or {}, values, strict=True)) for values in itertools.product(*(grid or {}).values())]
-    cells = list(itertools.product(methods.items(), points, seeds))
-    rows = []
-    for (label, recipe), point, seed in tqdm(cells, desc="runs", disable=not progress):
-        hyper = {k: v for k, v in recipe.items() if k != "method"} | point
-        row: dict[str, Any] = {"label": label, **point, "seed": seed}
-        try:
-            row |= run(recipe["method"], dataset, seed=seed, save=save, **options, **hyper).row
-        except Exception as error:  # one failing cell must not lose the others
-            row |= {"method": recipe["method"], "error": f"{type(error).__name__}: {error}"}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def ablate(
-    method: str, data: str | Path | MultimodalDataset = "bazaar", *, seeds: Sequence[int] = (0,), **options: Any
-) -> pd.DataFrame:
-    """Run a method, each of its published variants and each modality alone; one row a run, `label` says which.
-
-    `options` go to ``sweep`` and ``run``.
-    """
-    dataset = load(data)
-    fields = method_class(method).Config.model_fields
-    recipes: dict[str, dict[str, Any]] = {method: {"method": method}}
-    if "variant" in fields:
-        others = [v for v in get_args(fields["variant"].annotation) if v != fields["variant"].default]
-        recipes |= {variant: {"method": method, "variant": variant} for variant in others}
-    if "modalities" in fields and len(dataset.modalities) > 1:
-        recipes |= {f"{name} only": {"method": method, "modalities": (name,)} for name in dataset.modalities}
-    return sweep(recipes, dataset, seeds=seeds, **options)
-
-
 def collect(folder: str | Path) -> pd.DataFrame:
     """Return all runs saved below a folder as one table, one row a run, sorted by id."""
-    rows = [_read_row(file.parent) for file in sorted(Path(folder).glob("*/row.json"))]
+    rows = [read_row(file.parent) for file in sorted(Path(folder).glob("*/row.json"))]
     if not rows:
         raise ValueError(f"{folder} holds no results; run(save=...), sweep(save=...) or `mmrec run --save` write them.")
     return pd.DataFrame(rows)
-
-
-def mean_and_sd(
-    rows: pd.DataFrame, metrics: Sequence[str] = ("recall@20", "ndcg@20"), by: str = "label"
-) -> pd.DataFrame:
-    """Summarise runs over their seeds: mean and sample standard deviation of each metric, and the number of runs."""
-    groups = rows.groupby(by, sort=False)
-    table = {f"{m} {what}": groups[m].agg(what) for m in metrics for what in ("mean", "std")}
-    return pd.DataFrame(table | {"runs": groups.size()}).astype({"runs": np.int64})

@@ -1,0 +1,93 @@
+"""`mmrec sweep` and `mmrec results`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmrec_lite.data import DataError
+
+__all__ = ["results", "sweep"]
+
+
+def sweep(
+    notebook: Annotated[list[str], typer.Argument(metavar="NOTEBOOK", help="With a cell tagged 'parameters'.")],
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="NAME VALUES", help="A parameter and its values, commas between."),
+    ] = None,
+    save: Annotated[Path, typer.Option(help="Folder for the executed notebooks and their rows.")] = Path("results"),
+    jobs: Annotated[int, typer.Option(help="Processes at a time; -1: one a core.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Threads of each process (the cores shared out).")] = None,
+    dask: Annotated[str | None, typer.Option(metavar="TCP://…", help="A Dask scheduler instead of processes.")] = None,
+    timeout: Annotated[int, typer.Option(help="Seconds that a cell may take.")] = 3600,
+) -> None:
+    """Execute a notebook for every combination of parameters: one executed notebook and one row each."""
+    from mmrec_lite.experiments.lessons import sweep_lesson
+
+    grid: dict[str, list[Any]] = {}
+    file, pairs = _arguments(notebook, parameters or [])
+    for name, values in pairs:
+        if name in grid:
+            raise DataError(f"-p {name}: it is given twice; write its values with commas between.")
+        grid[name] = [_value(value) for value in values.split(",")]
+    table = sweep_lesson(file, grid, save, jobs=jobs, threads=threads, dask=dask, timeout=timeout)
+    typer.echo(table.drop(columns=["format", "id"], errors="ignore").to_string(index=False))
+    failed = int(table["error"].notna().sum()) if "error" in table else 0
+    typer.echo(f"\n{len(table)} notebooks in {save}" + (f", {failed} failed" if failed else ""))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _arguments(positional: list[str], named: list[str]) -> tuple[Path, list[tuple[str, str]]]:
+    """Part "lesson.ipynb 5,10 0,1" and "k seed" into the notebook and (name, values).
+
+    papermill's `-p NAME VALUES` takes two words; typer knows no repeated option of two, so the second word of each
+    arrives among the arguments, in order. NAME=VALUES is understood, too.
+    """
+    notebooks = [text for text in positional if text.endswith(".ipynb")]
+    if len(notebooks) != 1:
+        raise DataError(f"name one notebook (.ipynb) to sweep, not {len(notebooks)}.")
+    left = [text for text in positional if text != notebooks[0]]
+    pairs = []
+    for text in named:
+        name, equals, values = text.partition("=")
+        if not equals and not left:
+            raise DataError(f"-p {text}: expected values, as in -p {text} 5,10,20.")
+        pairs.append((name, values if equals else left.pop(0)))
+    if left:
+        raise DataError(f"{left[0]!r} belongs to no -p; write -p NAME {left[0]}.")
+    return Path(notebooks[0]), pairs
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def results(
+    folder: Annotated[Path, typer.Argument(help="Folder that run --save or sweep wrote.")],
+    metric: Annotated[list[str] | None, typer.Option(help="A metric's column; repeat it (recall@20, ndcg@20).")] = None,
+    by: Annotated[str | None, typer.Option(help="Column whose values become lines; default: one line a run.")] = None,
+    reference: Annotated[str, typer.Option(help="With --by: the line that others are tested against.")] = "",
+    form: Annotated[str, typer.Option("--format", help="text, csv, markdown or latex.")] = "text",
+    out: Annotated[Path | None, typer.Option(help="File to write: .csv, .md or .tex.")] = None,
+) -> None:
+    """Collect the rows below a folder into one table."""
+    from mmrec_lite.experiments.runs import collect
+    from mmrec_lite.experiments.tables import export, printed, render
+
+    table = collect(folder)
+    if by is not None:
+        table = printed(table, metric or ["recall@20", "ndcg@20"], by, reference=reference)
+    elif metric:
+        table = table[[c for c in ("id", "method", "notebook", "seed") if c in table] + metric]
+    if out is not None:
+        typer.echo(f"Written to {export(table, out)}")
+    else:
+        typer.echo(table.to_string() if form == "text" else render(table, form))

@@ -1,0 +1,112 @@
+"""Sweeps over notebooks: papermill runs a lesson for every point, one executed notebook and one row each."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmrec_lite.experiments import runs
+from mmrec_lite.experiments.sweeps import run_cells
+
+__all__ = ["record", "sweep_lesson"]
+
+ROW = "application/vnd.mmrec-lite.row+json"
+
+
+def record(**values: Any) -> None:
+    """Say, in a notebook, what its result row holds: ``record(recall=0.17)``; later calls add to earlier ones.
+
+    A sweep over the notebook finds the values in its outputs; a reader sees them printed.
+    """
+    from IPython.display import display
+
+    plain = json.loads(json.dumps(values, default=float))
+    shown = ", ".join(f"{k} = {v:.4f}" if isinstance(v, float) else f"{k} = {v}" for k, v in plain.items())
+    display({ROW: plain, "text/plain": f"recorded: {shown}"}, raw=True)
+
+
+def sweep_lesson(
+    notebook: str | Path,
+    grid: Mapping[str, Sequence[Any]],
+    save: str | Path,
+    *,
+    jobs: int = 1,
+    threads: int | None = None,
+    dask: str | Any | None = None,
+    progress: bool = True,
+    timeout: int = 3600,
+) -> pd.DataFrame:
+    """Execute a notebook for every point of a grid of its parameters; return one row a point.
+
+    Each point becomes a folder below `save` with the executed `notebook.ipynb` and `row.json`: parameters, what the
+    notebook gave to ``record``, seconds, and `error` where a cell failed (the notebook then ends there). Finished
+    points are read, failed ones repeated. `jobs`, `threads` and `dask` are ``sweep``'s; `timeout` is a cell's limit
+    in seconds. Raises ``ValueError`` for parameters that the notebook does not have.
+    """
+    import papermill
+
+    notebook = Path(notebook)
+    if not notebook.is_file():
+        raise FileNotFoundError(f"there is no notebook {notebook}")
+    known = papermill.inspect_notebook(str(notebook))
+    for name in grid:
+        if name not in known:
+            raise ValueError(f"{notebook.name} has no parameter {name!r}; it has {', '.join(known) or 'none'}.")
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    source = hashlib.sha256(notebook.read_bytes()).hexdigest()
+    how = {"notebook": str(notebook.resolve()), "source": source, "save": str(Path(save).resolve()), "timeout": timeout}
+    cells = [(dict(point), how | {"parameters": point}) for point in points]
+    rows = run_cells(_execute, cells, jobs=jobs, threads=threads, dask=dask, progress=progress, desc=notebook.stem)
+    return pd.DataFrame(rows)
+
+
+def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
+    """One point: read it, or run the notebook, write both files beside and rename."""
+    import papermill
+
+    notebook, parameters = Path(how["notebook"]), how["parameters"]
+    key = json.dumps([how["source"], parameters], sort_keys=True, default=str)
+    name = f"{notebook.stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+    target = Path(how["save"]) / name
+    with runs.claim(how["save"], name, wait):
+        if (target / "row.json").exists():
+            row = runs.read_row(target)
+            if not row.get("error"):
+                return row
+        target.mkdir(parents=True, exist_ok=True)
+        row = {"format": runs.FORMAT, "id": name, "notebook": notebook.name, **parameters}
+        started = time.perf_counter()
+        beside = target / f".notebook.{uuid.uuid4().hex[:8]}.ipynb"  # papermill writes it after each cell
+        try:
+            done = papermill.execute_notebook(
+                str(notebook), str(beside), parameters=parameters, kernel_name="python3", cwd=str(target),
+                execution_timeout=how["timeout"], progress_bar=False,
+            )  # fmt: skip
+            row |= _recorded(done)
+        except papermill.PapermillExecutionError as error:
+            row["error"] = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+        finally:
+            if beside.exists():
+                os.replace(beside, target / "notebook.ipynb")
+        row["seconds"] = round(time.perf_counter() - started, 1)
+        unfinished = target / f".row.{uuid.uuid4().hex[:8]}"
+        unfinished.write_text(json.dumps(row, indent=1))
+        os.replace(unfinished, target / "row.json")
+    return row
+
+
+def _recorded(notebook: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            values |= output.get("data", {}).get(ROW, {})
+    return values

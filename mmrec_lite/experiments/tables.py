@@ -1,0 +1,136 @@
+"""From rows of runs to what a paper prints: means, intervals, tests, and files of three kinds."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmrec_lite.evaluation import compare
+
+__all__ = ["FORMATS", "export", "mean_and_sd", "printed", "render", "summarise", "versus"]
+
+METRICS = ("recall@20", "ndcg@20")
+FORMATS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
+
+
+def mean_and_sd(rows: pd.DataFrame, metrics: Sequence[str] = METRICS, by: str = "label") -> pd.DataFrame:
+    """Summarise runs over their seeds: mean and sample standard deviation of each metric, and the number of runs."""
+    groups = rows.groupby(by, sort=False)
+    table = {f"{m} {what}": groups[m].agg(what) for m in metrics for what in ("mean", "std")}
+    return pd.DataFrame(table | {"runs": groups.size()}).astype({"runs": np.int64})
+
+
+def summarise(
+    rows: pd.DataFrame, metric: str = "recall@20", by: str = "label", confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return mean, std, runs and the confidence interval `low`..`high` of the mean over seeds, one row a label.
+
+    The interval is Student's t; with a single run there is none (NaN).
+    """
+    from scipy import stats
+
+    _require(rows, metric, by)
+    groups = rows.dropna(subset=[metric]).groupby(by, sort=False)[metric]
+    table = groups.agg(["mean", "std", "size"]).rename(columns={"size": "runs"})
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reach = stats.t.ppf((1 + confidence) / 2, table["runs"] - 1) * table["std"] / np.sqrt(table["runs"])
+    return table.assign(low=table["mean"] - reach, high=table["mean"] + reach)
+
+
+def versus(
+    rows: pd.DataFrame,
+    reference: str,
+    metric: str = "recall@20",
+    by: str = "label",
+    pair: str = "seed",
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Test every label against a reference, paired by seed: difference, interval, p and p after Holm's correction.
+
+    One row a label but the reference: `difference` (label - reference), `low`, `high`, `p_t` (paired t-test),
+    `p_holm` (Holm over all rows: the chance of *any* false alarm among them stays below it), `n` pairs. At least two
+    seeds are needed. Raises ``ValueError`` for an unknown reference, or one that has no seeds in common with a label.
+    """
+    from statsmodels.stats.multitest import multipletests  # a second to import
+
+    _require(rows, metric, by)
+    wide = rows.pivot_table(index=pair, columns=by, values=metric, aggfunc="first", sort=False)
+    if reference not in wide:
+        raise ValueError(f"versus: there is no {by} {reference!r}; there are {', '.join(map(str, wide.columns))}.")
+    out = {}
+    for label in wide.columns.drop(reference):
+        both = wide[[label, reference]].dropna()
+        if len(both) < 2:
+            raise ValueError(
+                f"versus: {label!r} and {reference!r} have {len(both)} {pair}s in common; a test needs 2 or more. "
+                f"Run more seeds."
+            )
+        out[label] = compare(both[label].to_numpy(), both[reference].to_numpy(), metric, confidence)
+    table = pd.DataFrame(out).T[["difference", "low", "high", "p_t", "n"]].rename_axis(by).astype({"n": int})
+    table.insert(4, "p_holm", multipletests(table["p_t"], method="holm")[1] if len(table) else [])
+    return table
+
+
+def printed(
+    rows: pd.DataFrame, metrics: Sequence[str] = METRICS, by: str = "label", digits: int = 4, reference: str = ""
+) -> pd.DataFrame:
+    """Return the table as a paper prints it: "mean ± standard deviation" a metric, and p (Holm) against a reference."""
+    out = {}
+    for metric in metrics:
+        table = summarise(rows, metric, by)
+        many = table["runs"] > 1
+        spread = np.where(many, table["std"].map(f" ± {{:.{digits}f}}".format), "")
+        out[metric] = table["mean"].map(f"{{:.{digits}f}}".format) + spread
+    shown = pd.DataFrame(out)
+    if reference:
+        shown["p (Holm)"] = versus(rows, reference, metrics[0], by)["p_holm"].map(_p).reindex(shown.index).fillna("")
+    return shown
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def render(table: pd.DataFrame, form: str, digits: int = 4) -> str:
+    """Write a table as "csv" (all digits), "markdown" or "latex" (`digits` digits; special characters escaped)."""
+    if form == "csv":
+        return table.to_csv(index=_named(table))
+    if form == "markdown":
+        return table.to_markdown(index=_named(table), floatfmt=f".{digits}f") + "\n"
+    if form == "latex":
+        styler = table.style.format(precision=digits, escape="latex", na_rep="")
+        styler = styler.format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
+        if not _named(table):
+            styler = styler.hide(axis="index")
+        return styler.to_latex(hrules=True).replace("±", r"$\pm$")
+    raise ValueError(f"there is no format {form!r}; choose one of {', '.join(FORMATS.values())}.")
+
+
+def export(table: pd.DataFrame, file: str | Path, digits: int = 4) -> Path:
+    """Write a table to a .csv, .md or .tex file, beside first, then renamed."""
+    file = Path(file)
+    if file.suffix not in FORMATS:
+        raise ValueError(f"{file}: a table is written as {', '.join(FORMATS)}, told by the file's ending.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        beside.write_text(render(table, FORMATS[file.suffix], digits), encoding="utf-8")
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
+    return file
+
+
+def _named(table: pd.DataFrame) -> bool:
+    return not isinstance(table.index, pd.RangeIndex)
+
+
+def _require(rows: pd.DataFrame, *columns: str) -> None:
+    missing = [name for name in columns if name not in rows]
+    if missing:
+        raise ValueError(f"the rows have no column {missing[0]!r}; they have {', '.join(map(str, rows.columns))}.")

@@ -1,0 +1,76 @@
+"""`mmrec sweep` and `mmrec results`: one executed notebook and one row a point."""
+
+from __future__ import annotations
+
+import json
+
+import nbformat
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from typer.testing import CliRunner
+
+import mmrec_lite as mm
+from mmrec_lite.cli import app
+from mmrec_lite.experiments import collect, sweep_lesson
+from tests.tiny import tiny_shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.notebook]
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    cells = [
+        new_code_cell("k: int = 1  # a number\nseed: int = 0  # another", metadata={"tags": ["parameters"]}),
+        new_code_cell("from mmrec_lite.experiments import record\nrecord(recall=k / 10 + seed)"),
+        new_code_cell("assert k != 7, 'seven'\nrecord(last=k)"),
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "09_lesson.ipynb")
+    return tmp_path / "09_lesson.ipynb"
+
+
+def mmrec(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_one_notebook_and_one_row_each(lesson, tmp_path):
+    result = mmrec("sweep", lesson, "-p", "k", "5,7", "-p", "seed=0,1", "--save", tmp_path / "out", "--jobs", 2)
+    assert result.exit_code == 1 and "4 notebooks in" in result.output and "2 failed" in result.output
+    rows = collect(tmp_path / "out").sort_values(["k", "seed"])
+    assert rows[["k", "seed"]].to_numpy().tolist() == [[5, 0], [5, 1], [7, 0], [7, 1]]
+    assert rows["recall"].tolist()[:2] == [0.5, 1.5] and rows["last"].tolist()[:2] == [5, 5]
+    assert rows["error"].tolist()[2:] == ["cell 4: AssertionError: seven"] * 2  # papermill adds one
+    notebooks = sorted((tmp_path / "out").glob("*/notebook.ipynb"))
+    assert len(notebooks) == 4 and all(nbformat.read(n, 4).metadata.papermill for n in notebooks)
+    before = {n: n.stat().st_mtime_ns for n in notebooks}
+    table = sweep_lesson(lesson, {"k": [5], "seed": [0, 1]}, tmp_path / "out", progress=False)
+    assert table["recall"].tolist() == [0.5, 1.5]
+    assert {n: n.stat().st_mtime_ns for n in notebooks} == before  # finished ones are read
+    assert {p.name for p in next((tmp_path / "out").glob("09*")).iterdir()} == {"notebook.ipynb", "row.json"}
+
+
+def test_mistakes_are_one_line(lesson, tmp_path):
+    for arguments, sentence in [
+        (["-p", "kk", "5"], "has no parameter 'kk'; it has k, seed"),
+        (["-p", "k"], "-p k: expected values"),
+        (["-p", "k", "5", "6"], "'6' belongs to no -p"),
+        (["-p", "k=5", "-p", "k", "6"], "it is given twice"),
+    ]:
+        result = mmrec("sweep", lesson, *arguments, "--save", tmp_path / "out")
+        assert result.exit_code == 2 and sentence in result.output, result.output
+    assert "name one notebook (.ipynb) to sweep, not 0" in mmrec("sweep", "lesson.py").output
+    assert "there is no notebook" in mmrec("sweep", tmp_path / "no.ipynb").output
+
+
+def test_results_are_collected_and_exported(tmp_path):
+    for seed in (0, 1):
+        mm.run("mf", tiny_shop(), seed=seed, save=tmp_path, dim=3, epochs=1)
+        mm.run("random", tiny_shop(), seed=seed, save=tmp_path)
+    assert mmrec("results", tmp_path, "--metric", "recall@20").output.count("\n") == 5
+    markdown = mmrec("results", tmp_path, "--by", "method", "--reference", "random", "--format", "markdown").output
+    assert markdown.startswith("| method") and "±" in markdown and "p (Holm)" in markdown
+    assert "Written to" in mmrec("results", tmp_path, "--out", tmp_path / "t.csv").output
+    assert len(pd.read_csv(tmp_path / "t.csv")) == 4
+    assert json.loads((tmp_path / next(iter(tmp_path.glob("mf*"))).name / "row.json").read_text())["method"] == "mf"
+    assert "holds no results" in mmrec("results", tmp_path / "none").output

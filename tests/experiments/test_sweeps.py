@@ -1,0 +1,165 @@
+"""Sweeps: in processes, on a cluster, killed and resumed, two at once; every cell once, none lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+
+import mmrec_lite as mm
+from mmrec_lite.experiments import collect, run_cells
+from mmrec_lite.experiments.runs import Busy, claim
+from tests.tiny import tiny_shop
+
+GRID = {"dim": [2, 3, 4]}
+FIXED = {"epochs": 2, "progress": False, "threads": 1}
+
+# A sweep in a process of its own, which notes every training it really does.
+SCRIPT = """
+import os, sys, time
+import mmrec_lite as mm
+from mmrec_lite.experiments import runs
+from tests.tiny import tiny_shop
+folder, log, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
+fit = runs.fit
+def noted(model, *args, **kwargs):
+    history = fit(model, *args, **kwargs)
+    with open(log, "a") as file:
+        file.write(f"{model.config.dim} {model.seed}\\n")
+    time.sleep(pause)
+    return history
+runs.fit = noted
+table = mm.sweep("mf", tiny_shop(), grid={"dim": [2, 3, 4]}, seeds=(0, 1), save=folder, progress=False, epochs=2)
+print(table["recall@20"].round(6).tolist())
+"""
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return tiny_shop()
+
+
+def start(folder, log, pause):
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(log), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_processes_give_what_one_process_gives(shop):
+    alone = mm.sweep("mf", shop, grid=GRID, seeds=(0, 1), **FIXED)
+    together = mm.sweep("mf", shop, grid=GRID, seeds=(0, 1), jobs=2, **FIXED)
+    keys = ["label", "dim", "seed", "recall@20", "ndcg@10", "threads", "split hash"]
+    pd.testing.assert_frame_equal(alone[keys], together[keys])
+    assert set(together["threads"]) == {1}
+
+
+def test_a_failing_cell_is_recorded_in_a_worker(shop):
+    table = mm.sweep("micro", shop, grid={"k": [2, 99]}, jobs=2, dim=4, **FIXED)
+    assert table["recall@20"].notna().tolist() == [True, False]
+    assert "k = 99, but it must be" in table["error"][1] and table["method"].tolist() == ["micro", "micro"]
+
+
+def test_a_grid_may_vary_the_protocol_and_the_split(shop):
+    table = mm.sweep("popularity", shop, grid={"protocol": ["ratio", "cold-items"], "split_seed": [0, 1]}, **FIXED | {"epochs": 0})  # fmt: skip # noqa: E501
+    assert table["split"].nunique() == 4 and table["recall@20"].notna().all()
+
+
+def test_a_killed_sweep_resumes_without_repeating_or_losing_a_row(tmp_path):
+    folder, log = tmp_path / "runs", tmp_path / "log"
+    first = start(folder, log, 0.5)
+    while first.poll() is None and len(list(folder.glob("*/row.json"))) < 2:
+        time.sleep(0.02)
+    first.kill()
+    first.wait()
+    saved = {p.parent.name: p.read_bytes() for p in folder.glob("*/row.json")}
+    assert 2 <= len(saved) < 6
+    log.unlink()
+    again = start(folder, log, 0)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert len(log.read_text().split("\n")) - 1 == 6 - len(saved)
+    rows = collect(folder)
+    assert len(rows) == 6 and len(eval(out)) == 6 and not rows.duplicated(["set dim", "seed"]).any()
+    assert all((folder / name / "row.json").read_bytes() == before for name, before in saved.items())
+
+
+def test_two_sweeps_into_one_folder_share_the_work(tmp_path):
+    folder, log = tmp_path / "runs", tmp_path / "log"
+    both = [start(folder, log, 0.2) for _ in range(2)]
+    results = [process.communicate(timeout=180) for process in both]
+    assert [process.returncode for process in both] == [0, 0], results
+    assert results[0][0] == results[1][0]
+    done = log.read_text().split("\n")[:-1]
+    assert sorted(done) == sorted(f"{d} {s}" for d in (2, 3, 4) for s in (0, 1))  # each cell trained once
+    assert len(collect(folder)) == 6
+    assert {p.name for p in folder.iterdir() if p.name.startswith(".")} == {".claims"}
+
+
+def test_a_claimed_run_is_put_off_then_waited_for(tmp_path):
+    with claim(tmp_path, "a"), pytest.raises(Busy, match="another process is at a"), claim(tmp_path, "a", wait=False):
+        pass
+    with claim(tmp_path, "a", wait=False):  # free again
+        pass
+
+
+def order_of_work(settings, seen, wait):
+    seen.append((settings["name"], wait))
+    if settings["name"] == "held" and not wait:
+        raise Busy("by another")
+    return {"value": settings["name"].upper()}
+
+
+def test_a_busy_cell_comes_last_and_keeps_its_place(tmp_path):
+    seen = []
+    cells = [({"n": n}, {"name": name}) for n, name in enumerate(["held", "free"])]
+    rows = run_cells(order_of_work, cells, seen, progress=False)
+    assert seen == [("held", False), ("free", False), ("held", True)]
+    assert rows == [{"n": 0, "value": "HELD"}, {"n": 1, "value": "FREE"}]
+
+
+def maybe_die(settings, _shared, _wait):
+    if settings["die"]:
+        os._exit(9)
+    return {"pid": os.getpid(), "threads": torch.get_num_threads()}
+
+
+def test_a_worker_that_dies_costs_its_cell_alone():
+    rows = run_cells(maybe_die, [({"n": n}, {"die": n == 1}) for n in range(4)], jobs=2, progress=False)
+    assert [row["n"] for row in rows] == [0, 1, 2, 3]
+    assert "the worker process died" in rows[1]["error"]
+    assert all("error" not in row and row["pid"] != os.getpid() for row in rows if row["n"] != 1)
+
+
+def test_threads_are_set_and_given_back():
+    before = torch.get_num_threads()
+    rows = run_cells(maybe_die, [({}, {"die": False})], threads=1, progress=False)
+    assert rows[0]["threads"] == 1 and torch.get_num_threads() == before
+
+
+def test_the_bar_tells_the_time_left(capsys):
+    run_cells(maybe_die, [({}, {"die": False})] * 3, progress=True, desc="trainings")
+    bar = capsys.readouterr().err
+    assert "trainings" in bar and "3/3" in bar and "<" in bar
+
+
+def test_jobs_out_of_range(shop):
+    with pytest.raises(ValueError, match="jobs = 0, but it is the number of processes"):
+        mm.sweep("mf", shop, jobs=0, **FIXED)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_of_two_workers(shop, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "processes": True}
+    with distributed.LocalCluster(**options) as cluster:
+        table = mm.sweep(
+            "micro", shop, grid={"k": [2, 3, 4, 99]}, save=tmp_path, dask=cluster.scheduler_address, dim=4, **FIXED
+        )
+    assert table["k"].tolist() == [2, 3, 4, 99] and table["error"].notna().tolist() == [False, False, False, True]
+    alone = mm.sweep("micro", shop, grid={"k": [2, 3, 4]}, dim=4, **FIXED)
+    assert alone["recall@20"].tolist() == table["recall@20"][:3].tolist()
+    assert len(collect(tmp_path)) == 3

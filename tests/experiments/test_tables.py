@@ -1,0 +1,88 @@
+"""Means, intervals, Holm's correction and files, against SciPy and numbers worked out by hand."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mmrec_lite.experiments import export, printed, summarise, versus
+from mmrec_lite.experiments.tables import render
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.15, 0.01, 6)
+    gaps = {"micro": 0.02, "mf": -0.05, "lightgcn": 0.0}
+    return pd.DataFrame(
+        [
+            {"label": name, "seed": seed, "recall@20": base[seed] + gap + rng.normal(0, 0.004), "ndcg@20": 0.5 + gap}
+            for name, gap in gaps.items()
+            for seed in range(6)
+        ]
+    )
+
+
+def test_intervals_are_scipys(rows):
+    table = summarise(rows)
+    values = rows.loc[rows["label"] == "mf", "recall@20"]
+    low, high = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
+    assert table.index.tolist() == ["micro", "mf", "lightgcn"]
+    np.testing.assert_allclose(table.loc["mf", ["low", "high"]].astype(float), [low, high])
+    assert np.isnan(summarise(rows[rows["seed"] == 0]).loc["mf", "low"])
+
+
+def test_holm_by_hand(rows):
+    table = versus(rows, "lightgcn")
+    wide = rows.pivot(index="seed", columns="label", values="recall@20")
+    p = {name: stats.ttest_rel(wide[name], wide["lightgcn"]).pvalue for name in ("micro", "mf")}
+    small, large = sorted(p, key=p.get)
+    np.testing.assert_allclose(table["p_t"][[small, large]], [p[small], p[large]])
+    # Holm: the smallest p times the number of tests, the next times one fewer, never falling.
+    expected = [min(1, 2 * p[small]), max(2 * p[small], p[large])]
+    np.testing.assert_allclose(table["p_holm"][[small, large]], expected)
+    np.testing.assert_allclose(table.loc["mf", "difference"], (wide["mf"] - wide["lightgcn"]).mean())
+
+
+def test_what_cannot_be_tested_is_refused(rows):
+    with pytest.raises(ValueError, match="there is no label 'ngcf'; there are micro, mf, lightgcn"):
+        versus(rows, "ngcf")
+    with pytest.raises(ValueError, match="have 1 seeds in common"):
+        versus(rows[rows["seed"] == 0], "mf")
+    with pytest.raises(ValueError, match="no column 'hit@3'"):
+        summarise(rows, "hit@3")
+
+
+def test_printed_as_in_a_paper(rows):
+    table = printed(rows, ("ndcg@20",), digits=2)
+    assert table["ndcg@20"].tolist() == ["0.52 ± 0.00", "0.45 ± 0.00", "0.50 ± 0.00"]
+    assert printed(rows[rows["seed"] == 0], ("ndcg@20",), digits=2)["ndcg@20"].tolist() == ["0.52", "0.45", "0.50"]
+    tested = printed(rows, reference="lightgcn")
+    assert tested.loc["lightgcn", "p (Holm)"] == "" and tested.loc["mf", "p (Holm)"] == "< 0.001"
+
+
+def test_three_kinds_of_file(rows, tmp_path):
+    table = summarise(rows)
+    back = pd.read_csv(export(table, tmp_path / "new" / "t.csv"), index_col=0)
+    pd.testing.assert_frame_equal(back, table)
+    lines = export(table, tmp_path / "t.md").read_text().splitlines()
+    assert lines[0].startswith("| label") and f"{table['mean']['mf']:.4f}" in lines[3]
+    tricky = pd.DataFrame({"recall@20 in %": ["0.1 ± 0.0"]}, index=pd.Index(["w/o_CIMA & more"], name="label"))
+    latex = export(tricky, tmp_path / "t.tex").read_text()
+    assert r"w/o\_CIMA \& more" in latex and r"0.1 $\pm$ 0.0" in latex and r"in \%" in latex and r"\toprule" in latex
+    assert {p.name for p in tmp_path.iterdir()} == {"new", "t.md", "t.tex"}
+    with pytest.raises(ValueError, match=r"t\.xlsx: a table is written as \.csv, \.md, \.tex"):
+        export(table, tmp_path / "t.xlsx")
+
+
+def test_a_plain_table_has_no_index():
+    plain = pd.DataFrame({"a": [1.5], "b": ["x"]})
+    assert pd.read_csv(io.StringIO(render(plain, "csv"))).columns.tolist() == ["a", "b"]
+    assert render(plain, "markdown").splitlines()[0].count("|") == 3
+    assert "1.5000 & x" in render(plain, "latex")
+    with pytest.raises(ValueError, match="there is no format 'html'"):
+        render(plain, "html")
