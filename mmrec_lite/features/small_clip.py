@@ -74,15 +74,14 @@ def _write_model_folder(folder: Path, words: list[str], config: dict[str, Any]) 
 
     names = ["<pad>", "<unknown>", *words, "<start>", "<end>"]
     table = {name: n for n, name in enumerate(names)}
-    tokenizer = Tokenizer(models.WordLevel(table, unk_token="<unknown>"))
+    tokenizer = Tokenizer(models.WordLevel(table, unk_token=names[1]))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^\w'-]+"), "removed")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<start> $A <end>", special_tokens=[(t, table[t]) for t in ("<start>", "<end>")]
     )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unknown>", bos_token="<start>", eos_token="<end>"
-    ).save_pretrained(folder)
+    special = {"pad_token": "<pad>", "unk_token": "<unknown>", "bos_token": "<start>", "eos_token": "<end>"}  # nosec B105
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     model_cfg = json.loads(json.dumps(config))
     model_cfg["text_cfg"]["vocab_size"] = len(names)
     preprocess = _NORM | {"interpolation": "bicubic", "resize_mode": "squash"}
