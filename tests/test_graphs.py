@@ -238,3 +238,33 @@ def test_no_square_matrix_is_made(monkeypatch):
         graph = graphs.normalize_graph(graphs.knn_graph(features, 5))
         graphs.propagate(graph, torch.ones(n, 2), 1).sum().backward()
     assert features.grad is not None and largest < n * n / 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_the_approximate_search_finds_nearly_all_and_weighs_them_exactly(self_loops):
+    """Clusters as a catalogue has them, some zero and some equal rows, against scikit-learn's exact search."""
+    from sklearn.neighbors import NearestNeighbors
+
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 24, generator=draw).repeat_interleave(50, 0) + 0.6 * torch.randn(2000, 24, generator=draw)
+    x[:5], x[10:30] = 0, x[10].clone()
+    exact, near = (graphs.knn_graph(x, 8, self_loops, method) for method in ("exact", "approximate"))
+    again = graphs.knn_graph(x, 8, self_loops, "approximate")
+    assert torch.equal(near.col_indices(), again.col_indices()) and torch.equal(near.values(), again.values())
+    assert not near.crow_indices()[:6].any()
+    rows, cols, weights = graphs.edges(near)
+    assert (rows == cols).sum() == (1995 if self_loops else 0)
+    unit = x.double() / x.double().norm(dim=1, keepdim=True).clamp(min=1e-12)
+    torch.testing.assert_close(weights.double(), (unit[rows] * unit[cols]).sum(1), atol=1e-5, rtol=1e-5)
+    truth = NearestNeighbors(n_neighbors=9, metric="cosine", algorithm="brute").fit(x[30:].numpy())
+    truth = truth.kneighbors(return_distance=False)[:, :7] + 30  # without the row itself
+    found = [set(cols[rows == row].tolist()) for row in range(30, 2000)]
+    recall = np.mean([len(one & set(of.tolist())) / 7 for one, of in zip(found, truth, strict=True)])
+    assert recall > 0.95
+    assert graphs.edges(exact)[2].sum() >= weights.sum() > 0.97 * graphs.edges(exact)[2].sum()
+
+
+def test_an_unknown_search_is_refused():
+    with pytest.raises(ValueError, match="method = 'fast' is unknown; choose one of exact, approximate"):
+        graphs.knn_graph(torch.eye(4), 2, method="fast")

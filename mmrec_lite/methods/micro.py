@@ -39,6 +39,9 @@ class MICROConfig(PairwiseHyperparameters):
     contrast_precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the contrast")
     rebuild: Literal["epoch", "batch"] = Field("epoch", description="how often the learned graph is rebuilt")
     self_loops: bool = Field(True, description="an item is one of its own k neighbours, as released")
+    search: Literal["exact", "approximate"] = Field(
+        "exact", description="of the k nearest items; 'approximate' for catalogues beyond some 100,000 items"
+    )
     norm: Literal["sym", "row"] = Field("sym", description="normalisation of the item graphs (Eq. 3)")
     cf_layers: int = Field(2, ge=0, description="propagation layers of the backbone")
     cf_graph: Literal["sym", "row+self"] = Field("sym", description="'row+self' is D^-1 (A + I), as released")
@@ -89,7 +92,8 @@ class MICRO(VectorMethod):
 
     def _graph(self, features: Tensor) -> Tensor:
         """Eq. 1-3: the normalised graph of each item's k nearest by features (I, d_m) -> CSR (I, I)."""
-        return normalize_graph(knn_graph(features, self.config.k, self.config.self_loops), self.config.norm)
+        c = self.config
+        return normalize_graph(knn_graph(features, c.k, c.self_loops, c.search), c.norm)
 
     def transformed(self, name: str) -> Tensor:
         """Eq. 4: a modality's features as learned vectors (I, d); items without the modality get zeros."""
