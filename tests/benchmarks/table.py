@@ -45,7 +45,7 @@ def tables(results: dict) -> dict[str, str]:
 
 
 def _table(rows: list[dict]) -> str:
-    extra = [k for k in ("recall@20", "ndcg@20", "epochs") if any(k in row for row in rows)]
+    extra = [k for k in ("recall@20", "ndcg@20", "epochs", "found") if any(k in row for row in rows)]
     lines = [
         f"| | {' | '.join(['seconds', 'times as fast as the first', 'MiB', *extra])} |",
         "|---" * (4 + len(extra)) + "|",
