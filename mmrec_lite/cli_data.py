@@ -56,15 +56,18 @@ def _features(features: list[str] | None) -> dict[str, str]:
     return {name: file for name, _, file in pairs}
 
 
+def _amazon(edition: str, show: Show, options: dict[str, Any]) -> None:
+    """Read one edition with a command's options, by their names."""
+    from .data import readers
+
+    options = {name: value for name, value in options.items() if name != "show"}
+    out, overwrite, no_reviews = (options.pop(name) for name in ("out", "overwrite", "no_reviews"))
+    filters = _filters(*(options.pop(name) for name in ("min_user", "min_item", "min_rating")))
+    read = getattr(readers, f"read_amazon_{edition}")
+    _done(read(filters=filters, with_reviews=not no_reviews, **options), out, overwrite, show)
+
+
 def _register_amazon(app: typer.Typer, show: Show) -> None:
-    def command(edition: str, **extra: Any) -> None:
-        from .data import readers
-
-        out, overwrite, no_reviews = extra.pop("out"), extra.pop("overwrite"), extra.pop("no_reviews")
-        filters = _filters(extra.pop("min_user"), extra.pop("min_item"), extra.pop("min_rating"))
-        read = getattr(readers, f"read_amazon_{edition}")
-        _done(read(filters=filters, with_reviews=not no_reviews, **extra), out, overwrite, show)
-
     @app.command("amazon-2014")
     def amazon_2014(
         reviews: Reviews, out: Out, meta: Meta = None, images: Images = None,
@@ -73,7 +76,7 @@ def _register_amazon(app: typer.Typer, show: Show) -> None:
         name: Name = None, overwrite: Overwrite = False,
     ) -> None:  # fmt: skip
         """Read reviews_*.json.gz, meta_*.json.gz (Python literals) and image_features_*.b."""
-        command("2014", **locals())
+        _amazon("2014", show, locals())
 
     @app.command("amazon-2018")
     def amazon_2018(
@@ -82,7 +85,7 @@ def _register_amazon(app: typer.Typer, show: Show) -> None:
         name: Name = None, overwrite: Overwrite = False,
     ) -> None:  # fmt: skip
         """Read Category_5.json.gz and meta_Category.json.gz."""
-        command("2018", **locals())
+        _amazon("2018", show, locals())
 
     @app.command("amazon-2023")
     def amazon_2023(
@@ -91,7 +94,7 @@ def _register_amazon(app: typer.Typer, show: Show) -> None:
         name: Name = None, overwrite: Overwrite = False,
     ) -> None:  # fmt: skip
         """Read Category.jsonl.gz and meta_Category.jsonl.gz."""
-        command("2023", **locals())
+        _amazon("2023", show, locals())
 
 
 def _register_logs(app: typer.Typer, show: Show) -> None:

@@ -87,7 +87,7 @@ def source_files(name: str, category: str | None = None) -> list[str]:
         raise DataError(f"download: unknown source {name!r}; there are: {listing(SOURCES)}.")
     category = category or SOURCES[name].example
     if not re.fullmatch(r"[\w-]+", category):
-        raise DataError(f"download: category {category!r}: use letters, digits, _ and -, as {SOURCES[name].example}.")
+        raise DataError(f"download: category {category!r} is not made of letters, digits, _ and -.")
     return [address.format(category=category) for address in SOURCES[name].files]
 
 
@@ -103,10 +103,10 @@ def fetch(
 ) -> Path:
     """Fetch one file into a folder and return its path; what lies there complete is not fetched again.
 
-    Bytes go to `name.partial`; a connection that breaks is taken up where it broke, in this run (`attempts` times without
-    progress, waiting 1, 2, 4, ... times `wait` seconds) or in a later one. A server's ETag or date tells whether the
-    file is still the same. `checksum` is "md5:…" or "sha256:…"; a file that does not have it is deleted. The length
-    the server names must be reached. `report` is told bytes done and total. Raises `DataError`.
+    Bytes go to `name.partial`; a connection that breaks is taken up where it broke, in this run (`attempts` times
+    without progress, waiting 1, 2, 4, ... times `wait` seconds) or in a later one. A server's ETag or date tells
+    whether the file is still the same. `checksum` is "md5:…" or "sha256:…"; a file that does not have it is deleted.
+    The length the server names must be reached. `report` is told bytes done and total. Raises `DataError`.
     """
     if not url.startswith(("https://", "http://")):
         raise DataError(f"download: {url!r} is no http address.")

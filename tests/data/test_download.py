@@ -136,6 +136,6 @@ def test_addresses_are_made_of_the_category():
     assert source_files("movielens") == ["https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"]
     assert all(address.startswith("https://") for name in SOURCES for address in source_files(name))
     for name, category, message in (("yelp", None, "after a form"), ("x", None, "unknown source"),
-                                    ("amazon-2014", "../etc", "letters, digits")):  # fmt: skip
+                                    ("amazon-2014", "../etc", "not made of letters, digits")):  # fmt: skip
         with pytest.raises(DataError, match=message):
             source_files(name, category)
