@@ -16,6 +16,7 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
+from . import cli_data
 from .cli_sweep import results, sweep
 from .data import DataError, MultimodalDataset, load
 
@@ -299,10 +300,14 @@ def _lines(card: dict[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
         elif isinstance(value, list):
-            lines += [f"{indent}{key}:", *(f"{indent}  - {entry}" for entry in value)] if value else []
+            lines += [f"{indent}{key}:", *(f"{indent}  - {_entry(entry)}" for entry in value)] if value else []
         elif value not in (None, {}):
             lines.append(f"{indent}{key}: {value}")
     return lines
+
+
+def _entry(entry: Any) -> str:
+    return ", ".join(f"{key} {value}" for key, value in entry.items()) if isinstance(entry, dict) else str(entry)
 
 
 def _print_json(content: Any) -> None:
@@ -320,6 +325,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | None) else str(value)
+
+
+cli_data.register(prepare_app, data_app, lambda dataset, as_json: _show(dataset, as_json))
 
 
 if __name__ == "__main__":

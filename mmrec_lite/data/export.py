@@ -50,8 +50,8 @@ def to_recbole(data: MultimodalDataset | Split, folder: str | Path) -> Path:
     """Write RecBole's atomic files: `name.inter`, or one for each part of a split, `name.item`, and npy features.
 
     A split becomes `name.train.inter`, `name.valid.inter`, `name.test.inter`, which RecBole takes by
-    `benchmark_filename: ['train', 'valid', 'test']`. Ids are the original ones. Row i of `<modality>_feat.npy` describes
-    row i of `name.item`. The folder must be empty or new.
+    `benchmark_filename: ['train', 'valid', 'test']`. Ids are the original ones. Row i of `<modality>_feat.npy`
+    describes row i of `name.item`. The folder must be empty or new.
     """
     split = isinstance(data, Split) or "split" in data.interactions
     data, part = _labelled(data)

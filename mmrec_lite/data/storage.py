@@ -108,7 +108,9 @@ def _save_images(dataset: MultimodalDataset, target: Path) -> None:
     if dataset.image_root.is_file():
         shutil.copyfile(dataset.image_root, target)
         return
-    names = dataset.items["image"].dropna() if "image" in dataset.items else pd.Series(dtype=object)
+    names = dataset.items["image"].dropna().tolist() if "image" in dataset.items else []
+    if "images" in dataset.items:  # all pictures of an item, separated by "|"
+        names += [name for entry in dataset.items["images"].dropna() for name in str(entry).split("|")]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(set(names) - {""}):
             member = zipfile.ZipInfo(name)  # its fixed date makes the archive the same whenever it is written

@@ -38,7 +38,8 @@ def add_features(
 
     With ``text``: the feature "text" (of `items["text"]`, else the title; an empty one is a missing modality), the
     sequences "sentences" and, where `interactions` has reviews, "reviews". With ``image``: the feature "image" of the
-    pictures below `image_root`, those in the column `image` or, by item id, those in ``pictures`` (several an item);
+    pictures below `image_root`: those in the column `images` (several an item, separated by "|"), or in `image`, or by
+    item id in ``pictures``;
     with both and ``keywords`` > 0 the sequence "keywords" (``vocabulary``: any words, else those of the texts). An item
     whose pictures are all unusable loses them and lacks the modality. Vectors are stored in float16. Raises
     `DataError` where there is nothing to encode. Source: MP4SR Eq. 1-2, MCPTR Eq. 3.
@@ -85,6 +86,8 @@ def _names(data: MultimodalDataset, pictures: Mapping[str, Sequence[str]] | None
         raise DataError(f"add_features: data set {data.name!r} has no pictures; read it with images=... (--images).")
     if pictures is not None:
         return [list(pictures.get(item, [])) for item in data.items["item_id"]]
+    if "images" in data.items:
+        return [[name for name in str(entry or "").split("|") if name] for entry in data.items["images"].fillna("")]
     if "image" not in data.items:
         raise DataError(f"add_features: the items of {data.name!r} have no column 'image' that names their pictures.")
     return [[name] if name else [] for name in data.items["image"].astype(object).fillna("")]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,8 @@ class TextEncoder:
                     f"encoding texts needs sentence-transformers ({error}): pip install 'mmrec_lite[features]'"
                 ) from error
             try:
-                self._loaded = SentenceTransformer(source, device=str(choose_device(self.device)))
+                with _no_bars():  # loading has a progress bar of its own, which would stay in a notebook
+                    self._loaded = SentenceTransformer(source, device=str(choose_device(self.device)))
             except OSError as error:
                 hint = "; HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
                 raise ValueError(
@@ -110,6 +112,19 @@ class TextEncoder:
                     f"folder, or 'offline' for the packaged MiniLM. ({error})"
                 ) from error
         return self._loaded
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _locate(model: str) -> str:

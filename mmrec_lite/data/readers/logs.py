@@ -1,4 +1,4 @@
-"""What the readers of public sources share: a log in columns, filters that are counted, and the data set they end in."""
+"""What the readers of public sources share: a log in columns, counted filters, and the data set they end in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Filters:
 class Log:
     """Interactions as they come, 28 bytes each: ids numbered, times in the source's unit, place in the source.
 
-    `add` takes them one by one from a stream; `table` makes them arrays. Every filter counts what it leaves in `counts`.
+    `add` takes them one by one from a stream; `closed` makes them arrays. Every filter notes in `counts` what it left.
     """
 
     def __init__(self, source: str) -> None:
@@ -122,15 +122,14 @@ class Log:
 
 def k_core(users: np.ndarray, items: np.ndarray, min_user: int, min_item: int) -> tuple[np.ndarray, int]:
     """The largest set of rows in which every user and item has enough of them: (R,) bool, and the rounds it took."""
-    kept = np.arange(len(users))
-    for rounds in range(1, len(users) + 2):
+    kept, rounds = np.arange(len(users)), 0
+    while len(kept):
+        rounds += 1
         enough = np.bincount(users[kept])[users[kept]] >= min_user
         enough &= np.bincount(items[kept])[items[kept]] >= min_item
         if enough.all():
             break
         kept = kept[enough]
-        if not len(kept):
-            break
     mask = np.zeros(len(users), dtype=bool)
     mask[kept] = True
     return mask, rounds

@@ -58,9 +58,10 @@ def read_mmrec(
     vectors, notes = _vectors(matrices, missing, int(items.max()) if matrices else 0, items.dtype)
     log.notes += notes
     files = {"inter": path, **{key: Path(m) for key, m in (features or {}).items() if isinstance(m, str | Path)}}
-    untaken = sorted({item for ids, _ in vectors.values() for item in ids} - set(log.item_ids), key=int)
+    rows = min((len(matrix) for matrix, _ in matrices.values()), default=0)
+    untaken = [str(n) for n in range(rows) if str(n) not in log.item_ids]
     if untaken:
-        log.notes.append(f"{len(untaken)} items with features were never taken")
+        log.notes.append(f"{len(untaken)} items with a row of features were never taken")
     return finish(log, Parts(features=vectors, files=files, more_items=untaken), reader="mmrec", name=name or path.stem)
 
 

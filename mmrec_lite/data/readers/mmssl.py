@@ -39,6 +39,10 @@ def _reconstructor(kind: type, base: type, state: object) -> object:
     return kind()
 
 
+def _from_buffer(data: bytes, kind: np.dtype, shape: tuple, order: str) -> np.ndarray:
+    return np.frombuffer(data, dtype=kind).reshape(shape, order=order)
+
+
 def _scalar(kind: np.dtype, data: bytes) -> Any:
     return np.frombuffer(data, dtype=kind)[0]
 
@@ -48,8 +52,11 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): np.dtype,
     ("builtins", "object"): object,
     ("copyreg", "_reconstructor"): _reconstructor,
+    ("copy_reg", "_reconstructor"): _reconstructor,  # Python 2's names, in protocols below 3
+    ("__builtin__", "object"): object,
     ("_codecs", "encode"): lambda text, codec: text.encode(codec) if codec in ("latin1", "latin-1") else None,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty_array for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
     **{
         (f"scipy.sparse.{module}{kind}", f"{kind}_{what}"): _ByColumns if kind == "csc" else _Matrix
@@ -85,8 +92,8 @@ def read_sparse(path: str | Path) -> tuple[np.ndarray, np.ndarray, tuple[int, in
         raise
     except Exception as error:  # whatever a crafted file provokes is one kind of refusal
         raise DataError(
-            f"{path.name}: not a pickled SciPy matrix and nothing else ({error}); such a file could run anything, so it "
-            f"is not opened in another way."
+            f"{path.name}: not a pickled SciPy matrix and nothing else ({error}); such a file could run anything, so "
+            f"it is not opened in another way."
         ) from None
 
 

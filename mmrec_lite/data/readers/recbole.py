@@ -30,7 +30,7 @@ def read_recbole(
     """Read `name.inter` (or `name.train.inter`, `.valid.`, `.test.`) and `name.item` from a folder.
 
     `name` defaults to the folder's. `features` are npy matrices whose row i describes row i of `name.item`. Columns
-    user_id, item_id, rating and timestamp are taken, of the items all; `text` joins those of its columns that are there.
+    user_id, item_id, rating and timestamp are taken, of the items all; `text` joins those of its columns there are.
     Raises `DataError` for a column without a type and for files that are not there.
     """
     folder = Path(folder)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from ..errors import DataError
 
-_TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^<>]{1,400}>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|</?[a-z!][^<>]{0,400}>", re.DOTALL | re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 
 
@@ -81,7 +81,8 @@ def joined(*parts: object) -> str:
     return plain(list(parts))
 
 
-_MONTHS = {m: n for n, m in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)}
+_NAMES = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
+_MONTHS = {name: number for number, name in enumerate(_NAMES.split(), 1)}
 
 
 def seconds_of(date: str) -> int:

@@ -1,0 +1,193 @@
+"""Public data sets' files by their documented addresses: resumed where a connection was cut, and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from .errors import DataError, listing
+
+__all__ = ["SOURCES", "Source", "fetch", "source_files"]
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A public data set: its files' addresses, `{category}` in them, where it is documented, and its terms."""
+
+    page: str
+    files: tuple[str, ...]
+    terms: str
+    md5: str = ""  # suffix of the address of a published MD5, empty where none is published
+    example: str = ""  # a category
+
+
+_UCSD = "research use; cite the authors named on the page"
+SOURCES = {
+    "amazon-2014": Source(
+        "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",
+        (
+            "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/reviews_{category}_5.json.gz",
+            "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/meta_{category}.json.gz",
+        ),
+        _UCSD,
+        example="Baby",
+    ),
+    "amazon-2018": Source(
+        "https://nijianmo.github.io/amazon/index.html",
+        (
+            "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_v2/categoryFilesSmall/{category}_5.json.gz",
+            "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_v2/metaFiles2/meta_{category}.json.gz",
+        ),
+        _UCSD,
+        example="Gift_Cards",
+    ),
+    "amazon-2023": Source(
+        "https://amazon-reviews-2023.github.io/",
+        (
+            "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_2023/raw/review_categories/{category}.jsonl.gz",
+            "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_2023/raw/meta_categories/meta_{category}.jsonl.gz",
+        ),
+        _UCSD,
+        example="All_Beauty",
+    ),
+    "goodreads": Source(
+        "https://cseweb.ucsd.edu/~jmcauley/datasets/goodreads.html",
+        (
+            "https://datarepo.eng.ucsd.edu/mcauley_group/gdrive/goodreads/byGenre/"
+            "goodreads_interactions_{category}.json.gz",
+            "https://datarepo.eng.ucsd.edu/mcauley_group/gdrive/goodreads/byGenre/goodreads_books_{category}.json.gz",
+        ),
+        _UCSD,
+        example="poetry",
+    ),
+    "movielens": Source(
+        "https://grouplens.org/datasets/movielens/",
+        ("https://files.grouplens.org/datasets/movielens/{category}.zip",),
+        "research use; cite Harper and Konstan 2015",
+        md5=".md5",
+        example="ml-latest-small",
+    ),
+}
+
+
+def source_files(name: str, category: str | None = None) -> list[str]:
+    """The addresses of a source's files; Yelp's are behind a form and have none. Raises `DataError`."""
+    if name == "yelp":
+        raise DataError("download: Yelp gives its files after a form, at https://business.yelp.com/data/resources/.")
+    if name not in SOURCES:
+        raise DataError(f"download: unknown source {name!r}; there are: {listing(SOURCES)}.")
+    category = category or SOURCES[name].example
+    if not re.fullmatch(r"[\w-]+", category):
+        raise DataError(f"download: category {category!r} is not made of letters, digits, _ and -.")
+    return [address.format(category=category) for address in SOURCES[name].files]
+
+
+def fetch(
+    url: str,
+    folder: str | Path,
+    *,
+    checksum: str | None = None,
+    attempts: int = 5,
+    wait: float = 1.0,
+    timeout: float = 60.0,
+    report: Callable[[int, int | None], None] | None = None,
+) -> Path:
+    """Fetch one file into a folder and return its path; what lies there complete is not fetched again.
+
+    Bytes go to `name.partial`; a connection that breaks is taken up where it broke, in this run (`attempts` times
+    without progress, waiting 1, 2, 4, ... times `wait` seconds) or in a later one. A server's ETag or date tells
+    whether the file is still the same. `checksum` is "md5:…" or "sha256:…"; a file that does not have it is deleted.
+    The length the server names must be reached. `report` is told bytes done and total. Raises `DataError`.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise DataError(f"download: {url!r} is no http address.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / url.rsplit("/", 1)[-1]
+    if target.is_file():
+        _check(target, checksum)
+        return target
+    partial = target.with_name(target.name + ".partial")
+    failures = 0
+    while True:
+        before = partial.stat().st_size if partial.exists() else 0
+        try:
+            _continue(url, partial, timeout, report)
+            break
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # more than there is: the file has changed
+                partial.unlink(missing_ok=True)
+            elif error.code < 500:
+                raise DataError(f"download: {url}: the server says {error.code} {error.reason}.") from None
+            problem = f"{error.code} {error.reason}"
+        except (OSError, HTTPException) as error:
+            problem = str(error)
+        gained = partial.exists() and partial.stat().st_size > before
+        failures = 1 if gained else failures + 1
+        if failures >= attempts:
+            raise DataError(
+                f"download: {url}: {problem}; {attempts} attempts without progress. "
+                f"What came so far is kept: run it again."
+            )
+        time.sleep(wait * 2 ** (failures - 1))
+    _check(partial, checksum)
+    partial.replace(target)
+    partial.with_name(partial.name + ".tag").unlink(missing_ok=True)
+    return target
+
+
+def published_md5(url: str, timeout: float = 60.0) -> str | None:
+    """The "md5:…" that a server publishes at `url`, None where it holds none."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            found = re.search(r"\b[0-9a-fA-F]{32}\b", answer.read(4096).decode("ascii", "replace"))
+    except (OSError, HTTPException) as error:
+        raise DataError(f"download: the checksum {url} could not be read ({error}).") from None
+    return f"md5:{found[0].lower()}" if found else None
+
+
+def _continue(url: str, partial: Path, timeout: float, report: Callable[[int, int | None], None] | None) -> None:
+    """Append to `partial` what is missing, or begin anew where the server's file is another one."""
+    tag_file = partial.with_name(partial.name + ".tag")
+    done = partial.stat().st_size if partial.exists() else 0
+    tag = tag_file.read_text() if done and tag_file.exists() else ""
+    headers = {"Range": f"bytes={done}-", "If-Range": tag} if done and tag else {}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+        resumed = answer.status == 206
+        done = done if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length is not None else None
+        etag = answer.headers.get("ETag", "")
+        tag_file.write_text(etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", ""))
+        with partial.open("ab" if resumed else "wb") as file:
+            while block := answer.read(_BLOCK):
+                file.write(block)
+                done += len(block)
+                if report is not None:
+                    report(done, total)
+    if total is not None and done < total:
+        raise HTTPException(f"the connection broke after {done:,} of {total:,} bytes")
+
+
+def _check(path: Path, checksum: str | None) -> None:
+    if checksum is None:
+        return
+    kind, _, expected = checksum.partition(":")
+    if kind not in ("md5", "sha256"):
+        raise DataError(f"download: checksum {checksum!r} must begin with md5: or sha256:.")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, kind).hexdigest()
+    if found != expected.lower():
+        path.unlink()
+        raise DataError(
+            f"download: {path.name} has {kind} {found}, published is {expected}; it was deleted. Try again."
+        )

@@ -1,0 +1,141 @@
+"""Downloads from a server of our own that cuts connections, changes files and lies about them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from mmrec_lite.data import DataError
+from mmrec_lite.data.download import SOURCES, fetch, published_md5, source_files
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `content`; cuts each of the next `cuts` answers after `after` bytes."""
+
+    content, etag, cuts, after, ranges, broken = CONTENT, '"one"', 0, 100_000, True, 0
+
+    def __init__(self):
+        self.asked: list[str | None] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/data/file.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server, start = self.server, 0
+        if self.path.endswith(".md5"):
+            body = f"MD5 (file.bin) = {hashlib.md5(server.content).hexdigest()}\n".encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+            return
+        server.asked.append(self.headers.get("Range"))
+        if server.broken:
+            server.broken -= 1
+            self.send_error(503)
+            return
+        if self.path.endswith("nothing"):
+            self.send_error(404)
+            return
+        if server.ranges and (asked := self.headers.get("Range")) and self.headers.get("If-Range") == server.etag:
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(server.content) - start))
+        self.send_header("ETag", server.etag)
+        self.end_headers()
+        body = server.content[start:]
+        if server.cuts:
+            server.cuts -= 1
+            body = body[: server.after]
+            self.close_connection = True
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_cut_connection_is_taken_up_where_it_broke(server, tmp_path):
+    server.cuts = 2
+    steps = []
+    path = fetch(server.url, tmp_path, wait=0, report=lambda done, total: steps.append((done, total)))
+    assert path.read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=100000-", "bytes=200000-"]
+    assert steps[-1] == (300_000, 300_000)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.bin"]
+    assert fetch(server.url, tmp_path) == path and len(server.asked) == 3, "what is there is not fetched again"
+
+
+def test_a_later_run_goes_on(server, tmp_path):
+    server.cuts = 1
+    with pytest.raises(DataError, match=r"the connection broke after 100,000 of 300,000 bytes.*run it again"):
+        fetch(server.url, tmp_path, attempts=1, wait=0)
+    assert (tmp_path / "file.bin.partial").stat().st_size == 100_000
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
+    assert server.asked[-1] == "bytes=100000-"
+
+
+def test_a_file_that_changed_meanwhile_is_begun_anew(server, tmp_path):
+    server.cuts = 1
+    with pytest.raises(DataError):
+        fetch(server.url, tmp_path, attempts=1, wait=0)
+    server.content, server.etag = b"another" * 10_000, '"two"'
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == server.content
+
+
+def test_a_server_without_ranges_sends_it_whole(server, tmp_path):
+    server.ranges, server.cuts = False, 1
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
+
+
+def test_checksums_are_held(server, tmp_path):
+    good = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+    assert fetch(server.url, tmp_path / "a", checksum=good).is_file()
+    assert published_md5(server.url + ".md5") == f"md5:{hashlib.md5(CONTENT).hexdigest()}"
+    with pytest.raises(DataError, match=r"has md5 .* published is 0{32}; it was deleted"):
+        fetch(server.url, tmp_path / "b", checksum="md5:" + "0" * 32)
+    assert not list((tmp_path / "b").glob("*.bin*"))[1:] and not (tmp_path / "b" / "file.bin").exists()
+    with pytest.raises(DataError, match="must begin with md5: or sha256:"):
+        fetch(server.url, tmp_path / "a", checksum="crc:1")
+
+
+def test_errors_of_the_server(server, tmp_path):
+    server.broken = 2
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
+    with pytest.raises(DataError, match="the server says 404"):
+        fetch(server.url.replace("file.bin", "nothing"), tmp_path)
+    server.broken = 9
+    with pytest.raises(DataError, match=r"503 .*; 3 attempts without progress"):
+        fetch(server.url.replace("file", "other"), tmp_path, attempts=3, wait=0)
+    with pytest.raises(DataError, match="is no http address"):
+        fetch("file:///etc/hostname", tmp_path)
+
+
+def test_addresses_are_made_of_the_category():
+    assert source_files("amazon-2014", "Baby")[1].endswith("/meta_Baby.json.gz")
+    assert source_files("movielens") == ["https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"]
+    assert all(address.startswith("https://") for name in SOURCES for address in source_files(name))
+    for name, category, message in (("yelp", None, "after a form"), ("x", None, "unknown source"),
+                                    ("amazon-2014", "../etc", "not made of letters, digits")):  # fmt: skip
+        with pytest.raises(DataError, match=message):
+            source_files(name, category)

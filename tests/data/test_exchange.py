@@ -1,0 +1,217 @@
+"""MMRec, RecBole and MMSSL: read as written, written and read back, and nothing run that a pickle holds."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import mmrec_lite as mm
+from mmrec_lite.data import DataError, split
+from mmrec_lite.data.export import to_mmrec, to_recbole
+from mmrec_lite.data.readers import read_frames, read_mmrec, read_mmssl, read_recbole
+from mmrec_lite.data.readers.mmssl import read_sparse
+from mmrec_lite.data.readers.recbole import read_atomic
+
+
+def test_mmrec_as_its_authors_write_it(tmp_path):
+    (tmp_path / "baby.inter").write_text(
+        "userID\titemID\trating\ttimestamp\tx_label\n0\t1\t5.0\t1369699200\t0\n0\t0\t4.0\t1369699201\t1\n1\t1\t3.0\t9\t2\n"
+    )
+    np.save(tmp_path / "image_feat.npy", np.array([[1, 2], [3, 4], [0, 0]], dtype=np.float64))
+    data = read_mmrec(tmp_path / "baby.inter", {"image": tmp_path / "image_feat.npy"}, missing="zero")
+    assert (data.name, data.n_users, data.n_items, len(data)) == ("baby", 2, 3, 3)
+    assert data.interactions["split"].tolist() == ["train", "valid", "test"]
+    assert data.features["image"].tolist() == [[1, 2], [3, 4], [0, 0]] and data.present["image"].tolist() == [1, 1, 0]
+    assert data.interactions["timestamp"].tolist() == [1_369_699_200, 1_369_699_201, 9]
+    (tmp_path / "bad.inter").write_text("userID\titemID\tx_label\n0\t5\t0\n")
+    with pytest.raises(DataError, match="has 3 rows, but there is an item 5"):
+        read_mmrec(tmp_path / "bad.inter", {"image": tmp_path / "image_feat.npy"})
+    (tmp_path / "bad.inter").write_text("userID\titemID\tx_label\n0\t5\t3\n")
+    with pytest.raises(DataError, match="x_label 3 is none of 0"):
+        read_mmrec(tmp_path / "bad.inter")
+    with pytest.raises(DataError, match="there is no column 'itemID'"):
+        (tmp_path / "bad.inter").write_text("userID\titem\n0\t5\n")
+        read_mmrec(tmp_path / "bad.inter")
+
+
+def test_recbole_atomic_files(tmp_path):
+    folder = tmp_path / "ml"
+    folder.mkdir()
+    (folder / "ml.inter").write_text(
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\t02\t4\t874724710\nu2\t1\t3\t874724711\n"
+    )
+    (folder / "ml.item").write_text(
+        "item_id:token\tmovie_title:token_seq\tyear:token\tprice:float\n"
+        '1\tA "quoted" one\t1995\t\n02\tOther\t1996\t2.5\n'
+    )
+    np.save(folder / "text.npy", np.array([[1.0], [2.0]], dtype=np.float32))
+    data = read_recbole(folder, features={"text": folder / "text.npy"}, title="movie_title", text="movie_title")
+    assert data.items["item_id"].tolist() == ["1", "02"] and data.items["title"].tolist() == ['A "quoted" one', "Other"]
+    assert data.items["year"].tolist() == ["1995", "1996"] and data.items["price"].tolist()[1] == 2.5
+    assert data.features["text"].tolist() == [[1.0], [2.0]]
+    assert data.interactions["timestamp"].tolist() == [874_724_710, 874_724_711]
+    (folder / "ml.inter").write_text("user_id\titem_id:token\nu\ti\n")
+    with pytest.raises(DataError, match="column 'user_id' has no type"):
+        read_recbole(folder)
+    with pytest.raises(DataError, match=r"holds neither nothing.inter nor nothing.train.inter"):
+        read_recbole(folder, "nothing")
+
+
+@pytest.fixture(scope="module")
+def shop_split() -> mm.data.Split:
+    return split(mm.load("bazaar"), "ratio", seed=3)
+
+
+def pairs_of(data, part: str | None = None) -> set:
+    table = data.interactions if part is None else data.interactions[data.interactions["split"] == part]
+    ids = data.users["user_id"].to_numpy()[table["user"]], data.items["item_id"].to_numpy()[table["item"]]
+    return set(zip(*ids, strict=True))
+
+
+def test_what_recbole_gets_comes_back(shop_split, tmp_path):
+    shop = shop_split.dataset
+    folder = to_recbole(shop_split, tmp_path / "out")
+    back = read_recbole(folder, shop.name, {m: folder / f"{m}_feat.npy" for m in shop.modalities}, missing="zero")
+    assert (back.n_users, len(back)) == (
+        shop.n_users,
+        len(shop_split.train) + len(shop_split.valid) + len(shop_split.test),
+    )
+    for part in ("train", "valid", "test"):
+        users, items = shop_split.pairs(part)
+        ids = shop.users["user_id"].to_numpy()[users], shop.items["item_id"].to_numpy()[items]
+        assert pairs_of(back, part) == set(zip(*ids, strict=True))
+    place = {item: row for row, item in enumerate(shop.items["item_id"])}
+    rows = [place[item] for item in back.items["item_id"]]
+    for modality in shop.modalities:
+        np.testing.assert_array_equal(back.features[modality], shop.dense(modality)[rows])
+    assert back.items["title"].tolist() == shop.items["title"].iloc[rows].tolist()
+    heads = (folder / f"{shop.name}.train.inter").read_text().splitlines()[0].split("\t")
+    assert heads == ["user_id:token", "item_id:token", "rating:float", "timestamp:float"]
+    assert read_atomic(folder / f"{shop.name}.item")["title"].tolist() == shop.items["title"].tolist()
+
+
+def test_what_mmrec_gets_comes_back(shop_split, tmp_path):
+    shop = shop_split.dataset
+    folder = to_mmrec(shop_split, tmp_path / "out")
+    table = pd.read_csv(folder / f"{shop.name}.inter", sep="\t")
+    assert table.columns.tolist() == ["userID", "itemID", "rating", "timestamp", "x_label"]
+    features = {m: folder / f"{m}_feat.npy" for m in shop.modalities}
+    back = read_mmrec(folder / f"{shop.name}.inter", features)
+    assert (back.n_users, back.n_items) == (shop.n_users, shop.n_items)
+    for modality in shop.modalities:
+        np.testing.assert_array_equal(back.features[modality], shop.dense(modality))
+    for number, part in enumerate(("train", "valid", "test")):
+        mine = shop_split.pairs(part)
+        theirs = table[table["x_label"] == number]
+        assert set(zip(*mine, strict=True)) == set(zip(theirs["userID"], theirs["itemID"], strict=True))
+    assert len(split(back, "given").test) == len(shop_split.test)
+    names = pd.read_csv(folder / "i_id_mapping.csv", sep="\t", dtype=str)
+    assert names["original"].tolist() == shop.items["item_id"].tolist()
+
+
+def test_a_folder_that_holds_something_is_left_alone(shop_split, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    for export in (to_mmrec, to_recbole):
+        with pytest.raises(DataError, match="is not empty"):
+            export(shop_split, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+# Pickles -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["coo_matrix", "csr_matrix", "csc_matrix", "coo_array", "csr_array"])
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_sparse_pickles_are_read_without_scipy(tmp_path, kind, protocol):
+    rows, columns = [0, 2, 2, 3], [1, 0, 4, 2]
+    matrix = getattr(sparse, kind)(sparse.coo_matrix((np.ones(4, dtype=np.float32), (rows, columns)), shape=(4, 5)))
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(matrix, protocol=protocol))
+    found = read_sparse(tmp_path / "m.pkl")
+    assert set(zip(found[0].tolist(), found[1].tolist(), strict=True)) == set(zip(rows, columns, strict=True))
+    assert found[2] == (4, 5)
+
+
+class Attack:
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path):
+    mark = tmp_path / "ran"
+    attacks = [
+        Attack(Path.write_text, mark, "x"),
+        Attack(eval, f"open({str(mark)!r}, 'w')"),
+        Attack(importlib.import_module, "os"),
+        Attack(np.load, str(mark)),
+        Attack(getattr, "numpy", "load"),
+        {"_shape": (1, 1)},
+    ]
+    for n, attack in enumerate(attacks):
+        path = tmp_path / f"{n}.pkl"
+        path.write_bytes(pickle.dumps(attack))
+        with pytest.raises(DataError, match="not a pickled SciPy matrix and nothing else"):
+            read_sparse(path)
+    assert not mark.exists()
+
+
+def test_a_crafted_matrix_is_refused(tmp_path):
+    good = sparse.coo_matrix((np.ones(2), ([0, 1], [0, 1])), shape=(2, 2))
+    outside = good.copy()
+    outside.coords = (np.array([0, 7]), np.array([0, 1]))
+    uneven = good.copy()
+    uneven.data = np.ones(3)
+    words = good.copy()
+    words.data = np.array(["a", "b"])
+    for bad in (outside, uneven, words):
+        (tmp_path / "m.pkl").write_bytes(pickle.dumps(bad))
+        with pytest.raises(DataError, match=r"outside the shape|not numbers of one length"):
+            read_sparse(tmp_path / "m.pkl")
+    huge = pickle.dumps(np.zeros(0, dtype=np.int8), protocol=2).replace(b"K\x00\x85", b"J\xff\xff\xff\x7f\x85", 1)
+    (tmp_path / "m.pkl").write_bytes(huge)
+    with pytest.raises(DataError, match="does not begin empty"):
+        read_sparse(tmp_path / "m.pkl")
+    (tmp_path / "m.pkl").write_bytes(b"junk")
+    with pytest.raises(DataError, match="not a pickled SciPy matrix"):
+        read_sparse(tmp_path / "m.pkl")
+
+
+def write_mmssl(folder: Path, table: pd.DataFrame, shape: tuple[int, int]) -> None:
+    for part, name in (("train", "trnMat"), ("valid", "valMat"), ("test", "tstMat")):
+        rows = table[table["split"] == part]
+        matrix = sparse.coo_matrix((np.ones(len(rows), dtype=np.float32), (rows["user"], rows["item"])), shape=shape)
+        (folder / f"{name}.pkl").write_bytes(pickle.dumps(matrix))
+
+
+def test_mmssl_with_features_and_untaken_items(tmp_path):
+    table = pd.DataFrame({"user": [0, 0, 2], "item": [1, 2, 1], "split": ["train", "valid", "test"]})
+    write_mmssl(tmp_path, table, (3, 4))
+    np.save(tmp_path / "audio_feat.npy", np.arange(8, dtype=np.float16).reshape(4, 2))
+    data = read_mmssl(tmp_path, name="tiny")
+    assert (data.n_users, data.n_items) == (2, 4) and data.modalities == ("audio",)
+    assert data.features["audio"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert data.interactions["split"].tolist() == ["train", "valid", "test"]
+    np.save(tmp_path / "audio_feat.npy", np.ones((3, 2)))
+    with pytest.raises(DataError, match="has 3 rows, but the matrices have 4 items"):
+        read_mmssl(tmp_path)
+
+
+def test_tiktok_as_pickles_is_tiktok(shared_data, tmp_path):
+    folder = shared_data("tiktok")
+    table = pd.read_parquet(folder / "interactions.parquet")
+    write_mmssl(tmp_path, table, (9_319, 6_710))
+    features = {name: folder / f"{name}_feat.npy" for name in ("image", "audio")}
+    data = read_mmssl(tmp_path, features, name="tiktok")
+    frames = read_frames(folder / "interactions.parquet", features=features, name="tiktok")
+    assert (data.n_users, data.n_items, len(data)) == (9_308, 6_710, 68_722)
+    for part in ("train", "valid", "test"):
+        assert pairs_of(data, part) == pairs_of(frames, part)
+    np.testing.assert_array_equal(data.features["audio"], frames.features["audio"])
