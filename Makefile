@@ -11,7 +11,7 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks figures table lock bench browser clean
+.PHONY: help env demo test lab notebooks student slides site colab voila figures table lock bench browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
 
@@ -52,6 +52,22 @@ lab: env  ## open the lessons in JupyterLab (this machine only, with a token)
 
 notebooks: env  ## execute every notebook again, in place, and clean it
 	$(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) $(NOTEBOOKS)
+
+student: env  ## copies of the lessons without solutions and outputs, in build/student/
+	$(PY) -m tests.notebooks.export student build/student
+
+slides: env  ## a deck of each lesson, in build/slides/ (reveal.js; open in a browser)
+	$(PY) -m tests.notebooks.export slides build/slides
+
+site: env  ## all lessons as linked pages, build/site/index.html first
+	$(PY) -m tests.notebooks.export site build/site
+
+colab: env  ## lessons with a Colab badge and an install cell, in build/colab/: make colab REPOSITORY=owner/name
+	$(PY) -m tests.notebooks.colab "$(REPOSITORY)" build/colab
+
+voila: env  ## the quick tour as a page with live explorers (this machine only); installs voila
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet voila
+	$(BIN)/voila --no-browser --Voila.ip=127.0.0.1 --strip_sources=False notebooks/00_quick_tour.ipynb
 
 figures: env  ## draw figures/ again: executes the notebooks that save a figure
 	@mkdir -p figures
