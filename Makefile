@@ -11,7 +11,8 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks figures table lock bench audit coverage browser clean
+.PHONY: help env demo test lab notebooks student slides site colab voila figures table lock bench audit coverage \
+        mutants oldest browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
 
@@ -53,6 +54,22 @@ lab: env  ## open the lessons in JupyterLab (this machine only, with a token)
 notebooks: env  ## execute every notebook again, in place, and clean it
 	$(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) $(NOTEBOOKS)
 
+student: env  ## copies of the lessons without solutions and outputs, in build/student/
+	$(PY) -m tests.notebooks.export student build/student
+
+slides: env  ## a deck of each lesson, in build/slides/ (reveal.js; open in a browser)
+	$(PY) -m tests.notebooks.export slides build/slides
+
+site: env  ## all lessons as linked pages, build/site/index.html first
+	$(PY) -m tests.notebooks.export site build/site
+
+colab: env  ## lessons with a Colab badge and an install cell, in build/colab/: make colab REPOSITORY=owner/name
+	$(PY) -m tests.notebooks.colab "$(REPOSITORY)" build/colab
+
+voila: env  ## the quick tour as a page with live explorers (this machine only); installs voila
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet voila
+	$(BIN)/voila --no-browser --Voila.ip=127.0.0.1 --strip_sources=False notebooks/00_quick_tour.ipynb
+
 figures: env  ## draw figures/ again: executes the notebooks that save a figure
 	@mkdir -p figures
 	MMREC_FIGURES=$(CURDIR)/figures $(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) \
@@ -85,6 +102,18 @@ audit: env  ## security: known holes of the locked packages (pip-audit), our own
 coverage: env  ## which lines and branches of mmrec_lite the unit tests reach
 	$(PY) -m pytest -m "not browser and not notebook" --cov=mmrec_lite --cov-branch --cov-report=term:skip-covered
 
+mutants: env  ## change losses, graphs and metrics one operator at a time; what no test notices (half an hour)
+	MMREC_TEST_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/mutmut run && $(BIN)/mutmut results
+
+oldest: $(BIN)/uv  ## unit tests with the oldest versions that pyproject.toml allows, in .venv-oldest
+	@mkdir -p build
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution lowest-direct --python-version 3.11 \
+	  --no-emit-index-url --no-annotate --no-header -o build/oldest.txt
+	$(BIN)/uv venv --quiet --allow-existing --python $(PY) .venv-oldest
+	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet -r build/oldest.txt
+	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	.venv-oldest/bin/python -m pytest -q --ignore=tests/browser --ignore=tests/notebooks --ignore=tests/test_wheel.py
+
 browser: env  ## install Chromium for the browser tests, if it is missing
 	@if $(PY) -m tests.browser.chromium; then :; \
 	elif ! command -v apt-get >/dev/null; then \
@@ -93,5 +122,5 @@ browser: env  ## install Chromium for the browser tests, if it is missing
 	  { echo "Chromium could not be installed. As an administrator: apt-get install chromium"; exit 1; }; fi
 
 clean:  ## remove what the other targets made, except .venv
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf build dist mutants .venv-oldest .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

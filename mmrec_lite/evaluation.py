@@ -37,7 +37,8 @@ class Report:
     ks: tuple[int, ...] = KS
 
     @cached_property
-    def _hits(self) -> np.ndarray:
+    def hits(self) -> np.ndarray:
+        """Which of the ranked items are held out, (users, K) bool."""
         users = self.per_user["user"].to_numpy()
         return _isin(users[:, None], self.top, *self.split.pairs(self.part), self.split.n_items)
 
@@ -56,7 +57,7 @@ class Report:
         bounds = sorted(edges if edges is not None else (0, 1, 3, 6, 11, 21))
         users, items = self.split.pairs(self.part)
         row = np.searchsorted(self.per_user["user"].to_numpy(), users)
-        ranked = np.where(self._hits[:, :k], self.top[:, :k], -1)
+        ranked = np.where(self.hits[:, :k], self.top[:, :k], -1)
         found = (ranked[row] == items[:, None]).any(axis=1)
         seen = self.split.train_counts[items] if by == "popularity" else self.split.train_lengths[users]
         table = pd.DataFrame({"bin": np.searchsorted(bounds, seen, side="right") - 1, "user": users, "found": found})

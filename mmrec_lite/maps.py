@@ -14,6 +14,8 @@ from mmrec_lite.methods import Method
 
 __all__ = ["Frame", "Recorder", "align", "pca_map", "project", "umap_map"]
 
+_BRUTE = 4096  # rows from which UMAP searches neighbours approximately, which compiles longer than it saves here
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -112,6 +114,7 @@ def umap_map(vectors: ArrayLike, seed: int = 0, neighbors: int = 15, epochs: int
     x = np.asarray(vectors, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="n_jobs value")  # a seed means one thread
+        warnings.filterwarnings("ignore", message="precomputed_knn")  # no new points will be added to the map
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         from umap import UMAP
 
@@ -120,7 +123,17 @@ def umap_map(vectors: ArrayLike, seed: int = 0, neighbors: int = 15, epochs: int
         start = (10 * start / max(np.abs(start).max(), 1e-12)).astype(np.float32)
         start = start + np.random.default_rng(seed).normal(scale=1e-4, size=start.shape).astype(np.float32)
         options = {"n_neighbors": min(neighbors, len(x) - 1), "n_epochs": epochs, "metric": "cosine"}
+        if _BRUTE <= len(x) <= 4 * _BRUTE:
+            options["precomputed_knn"] = _nearest(x, options["n_neighbors"])
         return np.asarray(UMAP(init=start, random_state=seed, **options).fit_transform(x), dtype=np.float64)
+
+
+def _nearest(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """Return each row's k nearest by cosine, itself first, and their distances; exact, in blocks."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, places = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(x).kneighbors(x)
+    return places, distances.astype(np.float32), None
 
 
 def align(moving: ArrayLike, onto: ArrayLike) -> tuple[np.ndarray, float]:

@@ -9,8 +9,19 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.evaluation import Report
+from mmrec_lite.methods.pamd import PAMD
 
-__all__ = ["PLANTED", "cka_table", "linear_cka", "linear_probe", "planted_factors", "probe_table"]
+__all__ = [
+    "PLANTED",
+    "cka_table",
+    "linear_cka",
+    "linear_probe",
+    "neighbours_kept",
+    "planted_factors",
+    "probe_table",
+    "strongest_representation",
+]
 
 # Bazaar's factors by what shows them; `shape`, a category's three forms, has too few items of each.
 PLANTED = {
@@ -109,3 +120,37 @@ def cka_table(representations: Mapping[str, ArrayLike]) -> pd.DataFrame:
         for other in names[:place]:
             out.loc[one, other] = out.loc[other, one] = linear_cka(representations[one], representations[other])
     return out
+
+
+def neighbours_kept(vectors: ArrayLike, points: ArrayLike, k: int = 10) -> float:
+    """How many of an item's k nearest by cosine are among its k nearest on a map, mean over the items: 0 to 1.
+
+    Shapes: (N, d), (N, 2) -> a number. Chance is k / (N - 1).
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    x, y = (np.asarray(v, dtype=np.float64) for v in (vectors, points))
+    if len(x) != len(y) or not 1 <= k < len(x):
+        raise ValueError(f"neighbours_kept: {len(x)} vectors, {len(y)} points, k = {k}; k must be below their number.")
+    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    near = [NearestNeighbors(n_neighbors=k).fit(v).kneighbors(return_distance=False) for v in (x, y)]
+    return float(np.mean([len(np.intersect1d(a, b)) for a, b in zip(*near, strict=True)]) / k)
+
+
+def strongest_representation(model: PAMD, report: Report, k: int = 10) -> pd.Series:
+    """Which representation has the most attention in the pairs that were recommended rightly: name -> share.
+
+    `report` is of ``mm.evaluate(model, ...)``; a pair counts if the held-out item is among the user's first k.
+    Source: PAMD Table 6, whose two rows are these shares added up over the modalities.
+    Raises ``ValueError`` where no pair was recommended rightly.
+    """
+    row, place = np.nonzero(report.hits[:, :k])
+    if not len(row):
+        raise ValueError(f"strongest_representation: no held-out item is among the first {k}; train longer.")
+    users, items = report.per_user["user"].to_numpy()[row], report.top[row, place]
+    weights = (
+        model.modality_weights(users, items) if model.config.query == "user" else model.modality_weights(items=items)
+    )
+    most = weights.argmax(dim=1).numpy(force=True)
+    shares = np.bincount(most, minlength=len(model.representations)) / len(most)
+    return pd.Series(shares, index=list(model.representations), name=f"of {len(most)} pairs")

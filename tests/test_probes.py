@@ -7,7 +7,16 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from mmrec_lite.probes import PLANTED, cka_table, linear_cka, linear_probe, planted_factors, probe_table
+from mmrec_lite.probes import (
+    PLANTED,
+    cka_table,
+    linear_cka,
+    linear_probe,
+    neighbours_kept,
+    planted_factors,
+    probe_table,
+    strongest_representation,
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +103,42 @@ def test_planted_factors_are_the_truths_labels_in_words():
         pairs = set(zip(labels.tolist(), shop.truth[f"item_{name}"].tolist(), strict=True))
         assert len(pairs) == len(set(labels.tolist())) == len(np.unique(shop.truth[f"item_{name}"]))
     assert planted_factors(shop.replace(truth={})) == {}
+
+
+def test_neighbours_kept_is_a_loop_over_items():
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
+    y[:, 0] += 2 * x[:, 0]
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    shares = []
+    for i in range(40):
+        others = [j for j in range(40) if j != i]
+        by_cosine = sorted(others, key=lambda j: -unit[i] @ unit[j])[:6]
+        on_map = sorted(others, key=lambda j: np.linalg.norm(y[i] - y[j]))[:6]
+        shares.append(len(set(by_cosine) & set(on_map)) / 6)
+    assert neighbours_kept(x, y, 6) == pytest.approx(np.mean(shares))
+    assert neighbours_kept(unit, unit) == 1
+    with pytest.raises(ValueError, match="k = 40"):
+        neighbours_kept(x, y, 40)
+
+
+@pytest.mark.parametrize("query", ["user", "item"])
+def test_the_strongest_representation_of_right_pairs_by_hand(query):
+    import mmrec_lite as mm
+    from tests.tiny import tiny_shop
+
+    split = mm.split(tiny_shop(), "ratio", seed=0)
+    model = mm.create("pamd", split, dim=8, query=query, seed=0)
+    mm.fit(model, split, epochs=2, progress=False)
+    report = mm.evaluate(model, split, ks=(20,))
+    counts = dict.fromkeys(model.representations, 0)
+    for user, ranked in zip(report.per_user["user"], report.top, strict=True):
+        held = split.pairs("test")[1][split.pairs("test")[0] == user]
+        for item in ranked[:15]:
+            if item in held:
+                weights = model.modality_weights([user] if query == "user" else None, [item])[0].tolist()
+                counts[model.representations[int(np.argmax(weights))]] += 1
+    found = strongest_representation(model, report, 15)
+    total = sum(counts.values())
+    assert total > 5 and found.name == f"of {total} pairs"
+    assert found.to_dict() == pytest.approx({name: count / total for name, count in counts.items()})

@@ -1,0 +1,181 @@
+"""Copies for a class: no solution is left nor needed, links lead somewhere, every explorer has its static twin."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tests.notebooks.execute import WIDGET_NOTE
+from tests.notebooks.export import main, make_site, slides, student
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LESSONS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
+PICTURE = '<img alt="a curve" src="data:image/png;base64,AAAA">'
+
+
+def lesson():
+    """A lesson with everything that is treated apart."""
+    shown = [new_output("display_data", data={"text/html": PICTURE, "text/plain": "…"})]
+    return new_notebook(
+        cells=[
+            new_markdown_cell(
+                "# 03 · A lesson\n\nSee [the next](04_next.ipynb#part) and [a page](https://example.org)."
+            ),
+            new_code_cell("k: int = 3  # how many", execution_count=1, metadata={"tags": ["parameters"]}),
+            new_markdown_cell("## Part"),
+            new_code_cell("draw()", execution_count=2, outputs=shown),
+            new_code_cell("x = 1", execution_count=3),
+            new_markdown_cell("**A.** Think.\n\n<details><summary>Answer</summary>\n\n42\n</details>\n\n**B.** Go on."),
+            new_code_cell("mine = None", metadata={"tags": ["exercise"]}),
+            new_code_cell("print(mine == 42)", metadata={"tags": ["check"]}, outputs=[new_output("stream", text="no")]),
+            new_markdown_cell("<details><summary><b>Solution</b></summary>\n\nIt is 42.\n</details>"),
+            new_code_cell("mine = 42", metadata={"tags": ["solution"]}),
+            new_markdown_cell("## To take home\n\nNothing."),
+        ],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+
+
+def test_a_students_copy_holds_the_questions_alone():
+    bare = nbformat.reads(student(lesson()), as_version=4)
+    text = "\n".join(cell.source for cell in bare.cells)
+    assert "42" not in text.replace("mine == 42", "") and "<details>" not in text
+    assert "**A.** Think.\n\n**B.** Go on." in text
+    assert [c.source for c in bare.cells if c.cell_type == "code"] == [
+        "k: int = 3  # how many", "draw()", "x = 1", "mine = None", "print(mine == 42)",
+    ]  # fmt: skip
+    assert all(c.outputs == [] and c.execution_count is None for c in bare.cells if c.cell_type == "code")
+    nbformat.validate(bare)
+
+
+def test_a_deck_has_a_slide_a_heading_and_shows_pictures_without_their_code():
+    text = slides(lesson(), "A lesson")
+    body = text.split("<body", 1)[1]
+    assert PICTURE.split("src")[0] in body and "draw()" not in visible(body)
+    for hidden in ("mine", "42", "k: int"):
+        assert hidden not in visible(body), hidden
+    assert body.count("<section>") >= 6 and "To take home" in visible(body)
+    assert "<title>A lesson</title>" in text
+
+
+def visible(body: str) -> str:
+    """The words of a page, without scripts and styles."""
+    return re.sub(r"<[^>]+>", "", re.sub(r"<(script|style)\b.*?</\1>", "", body, flags=re.DOTALL))
+
+
+def test_links_to_lessons_become_links_to_pages(tmp_path):
+    sources = tmp_path / "lessons"
+    sources.mkdir()
+    nbformat.write(lesson(), sources / "03_lesson.ipynb")
+    nbformat.write(lesson(), sources / "04_next.ipynb")
+    (sources / "README.md").write_text("# The lessons\n\n[third](03_lesson.ipynb), [plan](teaching.md)\n")
+    (sources / "teaching.md").write_text("# Plan\n\n[back](README.md)\n")
+    written = make_site(sources, tmp_path / "site")
+    assert [path.name for path in written] == ["03_lesson.html", "04_next.html", "index.html", "teaching.html"]
+    found = (tmp_path / "site" / "03_lesson.html").read_text()
+    assert 'href="04_next.html#part"' in found and 'href="https://example.org"' in found
+    assert 'href="03_lesson.html"' in (tmp_path / "site" / "index.html").read_text()
+    assert 'href="index.html"' in (tmp_path / "site" / "teaching.html").read_text()
+
+
+# The committed lessons ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_students_copy_needs_nothing_of_a_solution(path):
+    """What a remaining cell reads is made by a remaining cell: the copy runs from top to bottom."""
+    bare = nbformat.reads(student(nbformat.read(path, as_version=4)), as_version=4)
+    assert not any("solution" in cell.metadata.get("tags", []) for cell in bare.cells)
+    assert not any(re.search(r"<summary>(<b>)?(Solution|Answer)", cell.source) for cell in bare.cells)
+    known, missing = set(dir(builtins)) | {"display", "get_ipython"}, []
+    for cell in bare.cells:
+        if cell.cell_type == "code":
+            tree = ast.parse("\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith("%")))
+            names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+            known |= {node.id for node in names if not isinstance(node.ctx, ast.Load)} | set(_bound(tree))
+            missing += [node.id for node in names if node.id not in known]
+    assert missing == []
+
+
+def _bound(tree: ast.AST):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        if isinstance(node, ast.arg):
+            yield node.arg
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        if isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_every_explorer_has_a_static_twin_beside_it(path):
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    for place, cell in enumerate(cells):
+        if any(WIDGET_NOTE in str(output.get("data", {}).get("text/plain", "")) for output in cell.outputs):
+            beside = cells[max(0, place - 2) : place + 3]
+            assert any("<img" in str(out.get("data", {}).get("text/html", "")) for c in beside for out in c.outputs)
+
+
+class Page(HTMLParser):
+    """What a page links to, what can be linked to, and its pictures without words."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.links, self.anchors, self.mute = [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors |= {found[name] for name in ("id", "name") if found.get(name)}
+        if tag in ("a", "img") and (target := found.get("href") or found.get("src")):
+            self.links.append(target)
+        if tag == "img" and not (found.get("alt") or "").strip():
+            self.mute.append((found.get("src") or "")[:60])
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("site")
+    assert main(["site", str(out)]) == 0
+    return out
+
+
+@pytest.mark.slow
+def test_every_link_of_the_site_leads_somewhere(site):
+    pages = {path.name: Page(path.read_text(encoding="utf-8")) for path in site.glob("*.html")}
+    assert {f"{path.stem}.html" for path in LESSONS} | {"index.html", "teaching.html"} <= set(pages)
+    broken = []
+    for name, page in pages.items():
+        assert page.mute == [], f"{name}: pictures without alternative text"
+        for link in page.links:
+            if re.match(r"(https?|data|mailto):", link):
+                continue
+            target, _, anchor = unquote(link).partition("#")
+            there = pages.get(target or name)
+            if there is None:
+                broken += [] if (site / target).is_file() else [f"{name}: {link}"]
+            elif anchor and anchor not in there.anchors:
+                broken.append(f"{name}: {link}")
+    assert broken == []
+    assert sum(link.endswith(".html") for link in pages["index.html"].links) >= len(LESSONS)
+
+
+@pytest.mark.slow
+def test_every_lesson_becomes_a_deck(tmp_path):
+    assert main(["slides", str(tmp_path)]) == 0
+    decks = sorted(tmp_path.glob("*.slides.html"))
+    assert [path.name.removesuffix(".slides.html") for path in decks] == [path.stem for path in LESSONS]
+    for path in decks:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("<section>") >= 10 and 'class="reveal"' in text
+        assert "Solution" not in visible(text.split("<body", 1)[1]), path.name
