@@ -17,6 +17,7 @@ from mmrec_lite.evaluation import evaluate
 from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.studies import STUDIES, Study
 from mmrec_lite.experiments.sweeps import run_cells
+from mmrec_lite.methods import method_class
 
 __all__ = ["AGREES", "OPEN", "REVERSED", "judge", "measured", "noise", "run_studies", "run_study"]
 
@@ -46,8 +47,9 @@ def run_studies(
     """Run studies; one row a study, label and seed, with the study's figure in `value`.
 
     A seed decides split, weights and batches together, so that labels are paired by it. `protocol` takes the place of
-    the papers' ("given", where the data bring their split). `hyper` (epochs=5 ...) goes to every cell. Cells that
-    several studies share are trained once. The others are ``sweep``'s options.
+    the papers' ("given", where the data bring their split). `hyper` (epochs=5 ...) goes to every cell whose method has
+    it, unless its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s
+    options.
     """
     dataset = load(data)
     todo = [STUDIES[s] if isinstance(s, str) else s for s in chosen]

@@ -8,6 +8,7 @@ from mmrec_lite.explorers.loss import InfoNCE, LossExplorer
 from mmrec_lite.explorers.neighbours import NearestTable, NeighboursExplorer
 from mmrec_lite.explorers.recommendations import RecommendationsExplorer
 from mmrec_lite.explorers.shop import ShopExplorer
+from mmrec_lite.explorers.studies import StudiesExplorer
 
 __all__ = [
     "Explorer",
@@ -17,4 +18,5 @@ __all__ = [
     "NeighboursExplorer",
     "RecommendationsExplorer",
     "ShopExplorer",
+    "StudiesExplorer",
 ]

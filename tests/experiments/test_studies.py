@@ -72,7 +72,7 @@ def test_hidden_content_and_slices(tmp_path):
 
 
 def test_attention_is_a_percentage():
-    rows = run_study("PAMD Table 6", tiny_shop(), epochs=2, dim=4, pretrain_epochs=1, candidates=20, progress=False)
+    rows = run_study("PAMD Table 6", tiny_shop(), epochs=2, dim=4, pretrain_epochs=1, progress=False)
     assert 0 <= rows["value"][0] <= 100
 
 
