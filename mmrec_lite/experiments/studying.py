@@ -58,9 +58,9 @@ def run_studies(
     for study in todo:
         for label, recipe in study.recipes.items():
             for seed in seeds:
-                settings = (
-                    {"profile": profile} | dict(recipe) | hyper | {"seed": seed, "split_seed": seed, "save": save}
-                )
+                fields = method_class(recipe["method"]).Config.model_fields
+                settings = {"profile": profile} | {k: v for k, v in hyper.items() if k in fields} | dict(recipe)
+                settings |= {"seed": seed, "split_seed": seed, "save": save}
                 if protocol is not None and recipe.get("protocol", "ratio") != "cold-items":
                     settings["protocol"] = protocol
                 key = repr(sorted(settings.items(), key=str))

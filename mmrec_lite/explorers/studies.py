@@ -18,7 +18,7 @@ __all__ = ["StudiesExplorer"]
 
 
 class StudiesExplorer(Explorer):
-    """Choose an artefact and a metric of the paper: ours (all seeds) left, the paper's data sets right, the verdicts below.
+    """Choose a table or figure: ours (all seeds) left, the paper's data sets right, the verdicts in words.
 
     `rows` are those of ``run_studies``; by default what was measured for the reproduction page.
     """

@@ -80,7 +80,7 @@ def sensitivity(rows: pd.DataFrame, marks: Mapping[str, str] | None = None, titl
 def cost_and_quality(
     rows: pd.DataFrame, value: str = "recall@20", cost: str = "seconds fit", by: str = "label"
 ) -> Figure:
-    """Draw each label's mean quality over its mean cost (logarithmic); what stands up and to the left is cheap and good."""
+    """Draw each label's mean quality over its mean cost (logarithmic): up and to the left is good and cheap."""
     means = rows.groupby(by, sort=False)[[cost, value]].mean()
     figure, axes = new_figure(1, 1, (7.5, 3.6))
     ax = style_axes(axes[0, 0], x=cost, y=value, grid="both")
