@@ -1,21 +1,29 @@
 """Runs, sweeps, ablations and their tables.
 
 `runs` is one training and its row on disk, `sweeps` many of them side by side, `tables` what one says about them,
-`lessons` the same over notebooks, `published` what the papers printed.
+`lessons` the same over notebooks; `published` is what the papers printed, `studies` their tables and figures as cells,
+`studying` runs those and judges the papers' claims.
 """
 
 from mmrec_lite.experiments.lessons import record, sweep_lesson
 from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.runs import Result, collect, peak_memory, run, run_id
+from mmrec_lite.experiments.studies import STUDIES, Study, studies
+from mmrec_lite.experiments.studying import judge, measured, noise, run_studies, run_study
 from mmrec_lite.experiments.sweeps import ablate, run_cells, sweep
 from mmrec_lite.experiments.tables import export, mean_and_sd, printed, summarise, versus
 
 __all__ = [
+    "STUDIES",
     "Result",
+    "Study",
     "ablate",
     "collect",
     "export",
+    "judge",
     "mean_and_sd",
+    "measured",
+    "noise",
     "order_agreement",
     "peak_memory",
     "printed",
@@ -24,6 +32,9 @@ __all__ = [
     "run",
     "run_cells",
     "run_id",
+    "run_studies",
+    "run_study",
+    "studies",
     "summarise",
     "sweep",
     "sweep_lesson",

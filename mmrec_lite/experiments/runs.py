@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ def run(
     progress: bool = False,
     device: str = "auto",
     wait: bool = True,
+    also: Callable[[Result], Mapping[str, Any]] | None = None,
     **hyper: Any,
 ) -> Result:
     """Load, split, create, fit and evaluate: a method's test metrics on a data set.
@@ -126,7 +127,8 @@ def run(
     `seed` decides weights and batches, `split_seed` what is held out. `hyper` changes the profile's settings,
     `split_options` are those of ``mm.split``. With `save`, the result is written below that folder, and a run that is
     already there is read instead of repeated; one that another process is at is waited for, or, with `wait=False`,
-    refused as `Busy`.
+    refused as `Busy`. `also(result)`
+    gives further figures for the row; it is asked once, after the training, while model and report are there.
 
     >>> import mmrec_lite as mm
     >>> result = mm.run("popularity", "bazaar")
@@ -152,6 +154,8 @@ def run(
         row |= {"seed": seed, "split_seed": split_seed, "profile": profile, "candidates": str(candidates)}
         slices = report.slices("popularity", k=min(20, max(report.ks)))
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
+        if also is not None:
+            row |= also(result)
         if save is not None:
             result.save(save)
     return result

@@ -9,6 +9,7 @@ from mmrec_lite.explorers.loss import InfoNCE, LossExplorer
 from mmrec_lite.explorers.neighbours import NearestTable, NeighboursExplorer
 from mmrec_lite.explorers.recommendations import RecommendationsExplorer
 from mmrec_lite.explorers.shop import ShopExplorer
+from mmrec_lite.explorers.studies import StudiesExplorer
 from mmrec_lite.explorers.training import TrainingExplorer
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "NeighboursExplorer",
     "RecommendationsExplorer",
     "ShopExplorer",
+    "StudiesExplorer",
     "TrainingExplorer",
 ]

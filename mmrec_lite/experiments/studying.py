@@ -1,0 +1,194 @@
+"""Run the papers' tables and figures, and say which of their claims the measurement bears out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmrec_lite.data import MultimodalDataset, load
+from mmrec_lite.data.masking import mask_modalities
+from mmrec_lite.evaluation import evaluate
+from mmrec_lite.experiments import runs
+from mmrec_lite.experiments.studies import STUDIES, Study
+from mmrec_lite.experiments.sweeps import run_cells
+from mmrec_lite.methods import method_class
+
+__all__ = ["AGREES", "OPEN", "REVERSED", "judge", "measured", "noise", "run_studies", "run_study"]
+
+AGREES, OPEN, REVERSED = "agrees", "not told apart", "reversed"
+RARE = 10  # an item with fewer training interactions is a cold one in MP4SR's Table 3
+
+
+def run_study(study: Study | str, data: str | Path | MultimodalDataset = "bazaar", **options: Any) -> pd.DataFrame:
+    """Run one study; `options` are those of ``run_studies``. One row a cell."""
+    return run_studies([study], data, **options)
+
+
+def run_studies(
+    chosen: Iterable[Study | str],
+    data: str | Path | MultimodalDataset = "bazaar",
+    *,
+    seeds: Sequence[int] = (0,),
+    profile: str = "lecture",
+    save: str | Path | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    dask: str | Any | None = None,
+    progress: bool = True,
+    protocol: str | None = None,
+    **hyper: Any,
+) -> pd.DataFrame:
+    """Run studies; one row a study, label and seed, with the study's figure in `value`.
+
+    A seed decides split, weights and batches together, so that labels are paired by it. `protocol` takes the place of
+    the papers' ("given", where the data bring their split). `hyper` (epochs=5 ...) goes to every cell whose method has
+    it, unless its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s
+    options.
+    """
+    dataset = load(data)
+    todo = [STUDIES[s] if isinstance(s, str) else s for s in chosen]
+    cells: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    wanted = []
+    for study in todo:
+        for label, recipe in study.recipes.items():
+            for seed in seeds:
+                fields = method_class(recipe["method"]).Config.model_fields
+                settings = {"profile": profile} | {k: v for k, v in hyper.items() if k in fields} | dict(recipe)
+                settings |= {"seed": seed, "split_seed": seed, "save": save}
+                if protocol is not None and recipe.get("protocol", "ratio") != "cold-items":
+                    settings["protocol"] = protocol
+                key = repr(sorted(settings.items(), key=str))
+                cells.setdefault(key, ({}, settings))
+                wanted.append((study, label, seed, key))
+    rows = run_cells(
+        _cell, list(cells.values()), dataset, jobs=jobs, threads=threads, dask=dask, progress=progress, desc="cells"
+    )
+    by_key = dict(zip(cells, rows, strict=True))
+    found = [
+        {"study": study.name, "label": label, "seed": seed, "metric": study.metric}
+        | {"value": by_key[key].get(study.metric, np.nan)}
+        | by_key[key]
+        for study, label, seed, key in wanted
+    ]
+    return pd.DataFrame(found).assign(seed=[seed for _, _, seed, _ in wanted])
+
+
+def _cell(settings: dict[str, Any], dataset: MultimodalDataset, wait: bool) -> dict[str, Any]:
+    settings = dict(settings)
+    method = settings.pop("method")
+    masked, words = settings.pop("masked", 0.0), settings.pop("words", None)
+    if masked:
+        dataset = mask_modalities(dataset, masked, settings["seed"])
+    if words is not None:
+        dataset = _fewer_words(dataset, words)
+    return runs.run(method, dataset, wait=wait, also=_also, **settings).row
+
+
+@lru_cache(maxsize=4)
+def _fewer_words(dataset: MultimodalDataset, n: int) -> MultimodalDataset:
+    """The items' pictures told in their n nearest words alone (MP4SR's N), encoded again."""
+    from mmrec_lite.features.text import TextEncoder, encode_sentences
+
+    if "keywords" not in dataset.items:
+        raise ValueError(f"data set {dataset.name!r} has no column items['keywords'] to take {n} words from.")
+    sentences = [" ".join(str(words).split()[:n]) for words in dataset.items["keywords"]]
+    vectors, _ = encode_sentences([[sentence] for sentence in sentences], TextEncoder())
+    return dataset.replace(name=f"{dataset.name}-words{n}", sequences=dataset.sequences | {"keywords": vectors})
+
+
+# What the papers measure beside the means over all users --------------------------------------------------------------
+
+
+def _also(result: runs.Result) -> dict[str, float]:
+    """Recall of rare items and of users by length; the full ranking beside a sampled one; PAMD's attention."""
+    report, split = result.report, result.split
+    out: dict[str, float] = {}
+    rare = report.slices("popularity", edges=(0, RARE)).set_index("bin")["recall@20"]
+    out["recall@20 rare"] = float(rare.get(f"0-{RARE - 1}", np.nan))
+    lengths = split.train_lengths[report.per_user["user"].to_numpy()]
+    recall = report.per_user["recall@20"].to_numpy()
+    out["recall@20 short"] = float(recall[lengths <= np.median(lengths)].mean())
+    edges = sorted({0, *(int(np.quantile(lengths, q)) + 1 for q in (0.2, 0.4, 0.6, 0.8))})
+    for row in report.slices("length", edges=edges).itertuples():
+        out[f"recall@20 length {row.bin}"] = float(row[4])
+    if result.row["candidates"] not in ("all", "held-out"):
+        full = evaluate(result.model, split, ks=(10, 20)).metrics
+        out |= {f"{name} full": full[name] for name in ("recall@10", "ndcg@10", "recall@20", "ndcg@20")}
+    if result.row["method"] == "pamd" and result.row["set base"] == "bpr" and result.row["set variant"] == "full":
+        out["attention common"] = _attention_on_common(result)
+    return out
+
+
+def _attention_on_common(result: runs.Result) -> float:
+    """Share (%) of the pairs found in the top ten whose most attended representation is a common one (PAMD Table 6)."""
+    model, split = result.model, result.split
+    users = result.report.per_user["user"].to_numpy()
+    top = result.report.top[:, :10]
+    relevant = split.matrix("test")[users].toarray().astype(bool)
+    row, place = np.nonzero(np.take_along_axis(relevant, np.maximum(top, 0), axis=1) & (top >= 0))
+    if not len(row):
+        return float("nan")
+    weights = model.modality_weights(users=users[row], items=top[row, place])
+    common = np.array([name.split(" ")[-1] == "common" or "common" in name for name in model.representations])
+    return float(100 * common[weights.argmax(dim=1).numpy(force=True)].mean())
+
+
+# Claims against measurements ------------------------------------------------------------------------------------------
+
+
+def noise(rows: pd.DataFrame, confidence: float = 0.95) -> float:
+    """Return the smallest difference of two labels' means over seeds that is told from chance.
+
+    Fisher's least significant difference: labels and seeds are taken as two factors (a seed's split is easier or harder
+    for all), what they leave over is chance; its spread times Student's t times sqrt(2 / seeds). NaN for one seed.
+    """
+    from scipy import stats
+
+    wide = rows.pivot_table(index="seed", columns="label", values="value", aggfunc="first").dropna(axis=1)
+    n, m = wide.shape
+    if n < 2 or m < 2:
+        return float("nan")
+    values = wide.to_numpy()
+    rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+    freedom = (n - 1) * (m - 1)
+    spread = np.sqrt(np.square(rest).sum() / freedom)
+    return float(stats.t.ppf((1 + confidence) / 2, freedom) * spread * np.sqrt(2 / n))
+
+
+def judge(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Hold a study's claims against its rows: better, worse, difference, the noise, and a verdict each.
+
+    "agrees": the difference has the claimed sign and is larger than ``noise``; "reversed": the other sign, and larger;
+    else "not told apart". With one seed there is no noise to compare with, and every verdict is "not told apart".
+    """
+    study = STUDIES[study] if isinstance(study, str) else study
+    rows = rows[rows["study"] == study.name] if "study" in rows else rows
+    means = rows.groupby("label")["value"].mean()
+    limit = noise(rows)
+    out = []
+    for better, worse in study.claims:
+        gap = means.get(better, np.nan) - means.get(worse, np.nan)
+        told = abs(gap) > limit
+        verdict = (AGREES if gap > 0 else REVERSED) if told else OPEN
+        out.append({"better": better, "worse": worse, "difference": gap, "noise": limit, "verdict": verdict})
+    return pd.DataFrame(out, columns=["better", "worse", "difference", "noise", "verdict"])
+
+
+def measured(study: str | None = None) -> pd.DataFrame:
+    """Return what `make reproduction` measured on the embedded shop: study, label, seed, metric, value, seconds.
+
+    Raises ``ValueError`` for a study that was not measured.
+    """
+    with (resources.files("mmrec_lite.experiments") / "measured.csv").open(encoding="utf-8") as opened:
+        rows = pd.read_csv(opened, dtype={"label": str})
+    if study is not None:
+        rows = rows[rows["study"] == study]
+        if rows.empty:
+            raise ValueError(f"{study!r} was not measured on the shop; run_study({study!r}) does it.")
+    return rows.reset_index(drop=True)

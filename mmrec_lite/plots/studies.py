@@ -1,0 +1,95 @@
+"""A paper's table or figure beside ours; curves over a hyper-parameter; what quality costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mmrec_lite.plots.style import COLOURS, FONT, GREY, MARKERS, new_figure, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["cost_and_quality", "sensitivity", "study_beside_paper"]
+
+
+def study_beside_paper(
+    rows: pd.DataFrame,
+    printed: pd.DataFrame | None = None,
+    names: Mapping[str, str] | None = None,
+    title: str = "measured here",
+) -> Figure:
+    """Draw a study's labels as lines: left what was measured (each seed pale, the mean full), right what was printed.
+
+    `rows` has columns label, seed, value and metric; `printed` has row, dataset and value (one metric), its `row`
+    found by `names` (label -> printed row). Both panels share the labels, not the scale: other data, other numbers.
+    """
+    labels = list(dict.fromkeys(rows["label"]))
+    panels = 1 if printed is None or printed.empty else 2
+    width = max(len(label) for label in labels)
+    figure, axes = new_figure(1, panels, (4.6 * panels + 0.075 * width, 1.2 + 0.34 * len(labels)), sharey=True)
+    ax = axes[0, 0]
+    style_axes(ax, title, str(rows["metric"].iloc[0]), grid="x")
+    for place, label in enumerate(labels):
+        values = rows.loc[rows["label"] == label, "value"].to_numpy(dtype=float)
+        ax.plot(values, np.full(len(values), place), "|", color=COLOURS[0], alpha=0.7, markersize=10)
+        ax.plot(np.nanmean(values), place, "o", color=COLOURS[0], markersize=7)
+    ax.set_yticks(range(len(labels)), labels, fontsize=FONT - 1)
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    if panels == 2:
+        _printed(axes[0, 1], printed, labels, names or {label: label for label in labels})
+    return figure
+
+
+def _printed(ax: Axes, printed: pd.DataFrame, labels: list[str], names: Mapping[str, str]) -> None:
+    style_axes(ax, "printed in the paper", str(printed["metric"].iloc[0]), grid="x")
+    for number, (dataset, group) in enumerate(printed.groupby("dataset", sort=False)):
+        value = group.set_index("row")["value"]
+        known = [(place, value[names[label]]) for place, label in enumerate(labels) if names.get(label) in value]
+        look = {"color": COLOURS[(number + 1) % 7], "marker": MARKERS[(number + 1) % 7]}
+        ax.plot([v for _, v in known], [place for place, _ in known], linestyle=":", label=dataset, **look)
+    ax.legend(frameon=False, fontsize=FONT - 2)
+
+
+def sensitivity(rows: pd.DataFrame, marks: Mapping[str, str] | None = None, titles: Mapping[str, str] | None = None):
+    """Draw each study's value over its hyper-parameter, a panel each; seeds pale, the mean full.
+
+    `rows` has columns study, label (the hyper-parameter's value), seed, value and metric. `marks` maps a study to the
+    label the paper recommends (a dotted line), `titles` to the panel's title. Labels stand at equal distances.
+    """
+    names = list(dict.fromkeys(rows["study"]))
+    figure, axes = new_figure(1, len(names), (max(3.0, 2.7 * len(names)), 3.0))
+    for ax, name in zip(axes[0], names, strict=True):
+        part = rows[rows["study"] == name]
+        labels = list(dict.fromkeys(part["label"]))
+        wide = part.pivot_table(index="label", columns="seed", values="value", sort=False).loc[labels]
+        style_axes(ax, (titles or {}).get(name, name), y=str(part["metric"].iloc[0]) if ax is axes[0, 0] else "")
+        for _, values in wide.items():
+            ax.plot(range(len(labels)), values, color=COLOURS[0], alpha=0.35, linewidth=1)
+        ax.plot(range(len(labels)), wide.mean(axis=1), color=COLOURS[0], marker="o", linewidth=2)
+        if (marks or {}).get(name) in labels:
+            ax.axvline(labels.index(marks[name]), color=GREY, linestyle=":", linewidth=1.5)
+        ax.set_xticks(range(len(labels)), labels, fontsize=FONT - 1.5)
+    return figure
+
+
+def cost_and_quality(
+    rows: pd.DataFrame, value: str = "recall@20", cost: str = "seconds fit", by: str = "label"
+) -> Figure:
+    """Draw each label's mean quality over its mean cost (logarithmic): up and to the left is good and cheap."""
+    means = rows.groupby(by, sort=False)[[cost, value]].mean()
+    figure, axes = new_figure(1, 1, (7.5, 3.6))
+    ax = style_axes(axes[0, 0], x=cost, y=value, grid="both")
+    for place, (label, row) in enumerate(means.iterrows()):
+        look = {"color": COLOURS[place % 7], "marker": MARKERS[place % 7]}
+        ax.plot(max(row[cost], 0.01), row[value], markersize=9, linestyle="", **look)
+        ax.annotate(
+            str(label), (max(row[cost], 0.01), row[value]), (7, 4), textcoords="offset points", fontsize=FONT - 2
+        )
+    ax.set_xscale("log")
+    ax.margins(x=0.15, y=0.12)
+    return figure

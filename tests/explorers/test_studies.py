@@ -1,0 +1,57 @@
+"""The explorer of studies, and the plots behind it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from mmrec_lite import plots
+from mmrec_lite.experiments import STUDIES, published
+
+explorers = pytest.importorskip("mmrec_lite.explorers")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    values = {"w/o specific": 0.1, "w/o common": 0.2, "PAMD": 0.3}
+    return pd.DataFrame(
+        [
+            {"study": "PAMD Table 3", "label": k, "seed": s, "metric": "recall@10", "value": v + 0.01 * s}
+            for k, v in values.items()
+            for s in (0, 1)
+        ]
+    ).assign(**{"seconds fit": 2.0})
+
+
+def test_ours_and_theirs_stand_side_by_side(rows):
+    study = STUDIES["PAMD Table 3"]
+    printed = published("PAMD", "Table 3", metric="recall@10")
+    left, right = plots.study_beside_paper(rows, printed, study.printed).axes
+    assert [t.get_text() for t in left.get_yticklabels()] == ["w/o specific", "w/o common", "PAMD"]
+    assert left.lines[1].get_xdata()[0] == pytest.approx(0.105)  # the mean over the seeds
+    yelp = next(line for line in right.lines if line.get_label() == "Yelp")
+    assert list(yelp.get_xdata()) == [0.1789, 0.1827, 0.1895] and list(yelp.get_ydata()) == [0, 1, 2]
+    assert len(plots.study_beside_paper(rows).axes) == 1
+
+
+def test_a_sensitivity_panel_keeps_the_order_of_values(rows):
+    figure = plots.sensitivity(rows.assign(study="MICRO Fig. 4 k"), {"MICRO Fig. 4 k": "w/o common"})
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["w/o specific", "w/o common", "PAMD"]
+    assert list(ax.lines[2].get_ydata()) == pytest.approx([0.105, 0.205, 0.305])
+    assert list(ax.lines[3].get_xdata()) == [1, 1]
+
+
+def test_cost_is_on_a_logarithmic_axis(rows):
+    (ax,) = plots.cost_and_quality(rows, value="value").axes
+    assert ax.get_xscale() == "log" and {t.get_text() for t in ax.texts} == set(rows["label"])
+
+
+def test_the_explorer_says_what_was_claimed_and_found(rows):
+    explorer = explorers.StudiesExplorer(rows)
+    assert explorer.controls["study"].options[0][1] == "PAMD Table 3"
+    assert "Both together are best" in explorer.status.value and "PAMD over w/o common: agrees" in explorer.status.value
+    assert 'alt="The paper: ' in explorer.picture.value
+    assert len(explorer.static("PAMD Table 3").axes) == 2
+    with pytest.raises(ValueError, match="the rows hold no study"):
+        explorers.StudiesExplorer(rows.assign(study="nothing"))
