@@ -196,6 +196,27 @@ def test_top_columns_is_a_stable_sort(n, k, seed):
     np.testing.assert_array_equal(ops.top_columns(scores, min(k, n)).numpy(), expected)
 
 
+def from_dense(values) -> torch.Tensor:
+    return graphs.from_scipy(sp.csr_array(np.array(values, dtype=np.float32)))
+
+
+def test_a_graph_that_is_not_square_is_divided_by_its_rows_alone():
+    graph = graphs.normalize_graph(from_dense([[2.0, 2.0, 4.0], [0.0, 3.0, 0.0]]), "row")
+    expected = torch.tensor([[0.25, 0.25, 0.5], [0.0, 1.0, 0.0]])
+    torch.testing.assert_close(graph.to_dense(), expected)
+
+
+def test_a_weight_of_zero_is_no_negative_weight():
+    graph = graphs.csr_graph(torch.tensor([0, 1, 2]), torch.tensor([1, 0]), torch.tensor([0.0, 0.0]), (2, 2))
+    assert not graphs.normalize_graph(graph).to_dense().any()
+
+
+def test_rows_and_columns_that_nobody_names_are_there():
+    graph = graphs.cooccurrence_graph(np.array([0, 1]), np.array([1, 1]), 4, 5)
+    assert graph.shape == (4, 4) and graph.to_dense().nonzero().tolist() == [[0, 1], [1, 0]]
+    assert graphs.bipartite_graph(np.array([0]), np.array([1]), 3, 4).shape == (7, 7)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -210,7 +231,20 @@ def test_top_columns_is_a_stable_sort(n, k, seed):
         (lambda: graphs.mix_graphs(graphs.knn_graph(rows(4, 2), 2), None, 0.5), "a learned graph"),
         (lambda: graphs.mix_graphs(graphs.knn_graph(rows(4, 2), 2), None, 1.7), r"lam = 1.7, .* must lie in \[0, 1\]"),
         (lambda: graphs.bipartite_graph(np.array([0]), np.array([3]), 1, 3), r"item ids must lie in \[0, 3\)"),
+        (lambda: graphs.bipartite_graph(np.array([-1]), np.array([2]), 1, 3), r"graph: user ids must lie in \[0, 1\)"),
         (lambda: graphs.propagate(graphs.knn_graph(rows(4, 2), 2), rows(5, 2), 1), "4 nodes, but x has 5 rows"),
+        (
+            lambda: graphs.propagate(graphs.knn_graph(rows(4, 2), 2), rows(4, 2), 1, pool="sum"),
+            "^propagate: pool = 'sum' is unknown; choose 'last' or 'mean'$",
+        ),
+        (
+            lambda: graphs.normalize_graph(from_dense([[0.0, -1.0], [1.0, 0.0]])),
+            "^normalize_graph: the graph has negative weights; clamp them to zero first$",
+        ),
+        (
+            lambda: graphs.normalize_graph(from_dense([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])),
+            r"^normalize_graph: 'sym' needs a square graph, got \(2, 3\)$",
+        ),
     ],
 )
 def test_wrong_input_is_refused(call, message):
