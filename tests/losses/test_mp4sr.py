@@ -192,11 +192,11 @@ def test_blocks_give_the_same_loss_and_gradient(monkeypatch):
     [
         (
             lambda: losses.next_item_loss(torch.eye(3), torch.eye(4), torch.eye(3)),
-            r"^next_item_loss: .*one shape, got \(3, 3\), \(4, 4\)",
+            r"^next_item_loss: .*, got \(3, 3\), \(4, 4\)",
         ),
         (
             lambda: losses.cross_modal_loss(torch.eye(3), torch.eye(3), temperature=0),
-            "^cross_modal_loss: .*must be > 0",
+            "^cross_modal_loss: .*> 0",
         ),
         (lambda: losses.cross_modal_loss(torch.eye(3), torch.eye(3), torch.arange(4)), r"expected \(3,\), one a case"),
     ],
