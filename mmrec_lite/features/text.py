@@ -105,7 +105,7 @@ class TextEncoder:
             try:
                 with _no_bars():  # loading has a progress bar of its own, which would stay in a notebook
                     self._loaded = SentenceTransformer(source, device=str(choose_device(self.device)))
-            except OSError as error:
+            except (OSError, ValueError) as error:  # older versions raise the one, newer the other
                 hint = "; HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
                 raise ValueError(
                     f"the text model '{self.model}' was not found{hint}: give a sentence-transformers name, a local "
