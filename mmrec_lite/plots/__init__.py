@@ -11,6 +11,7 @@ from mmrec_lite.plots.data import history_panel, split_timeline
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel, shelf
 from mmrec_lite.plots.live import LiveCurves
 from mmrec_lite.plots.recommendations import Shelf, recommendation_panel
+from mmrec_lite.plots.similarity import cosine_histograms
 from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LiveCurves",
     "NeighbourRow",
     "Shelf",
+    "cosine_histograms",
     "draw_matrix",
     "history_panel",
     "img",
