@@ -83,3 +83,23 @@ def test_wrong_use_is_refused(monkeypatch, tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="could not be loaded"):
         ImageEncoder(f"local-dir:{tmp_path / 'nothing'}").encode_texts(["a"])
+
+
+@NEEDS_CLIP
+@pytest.mark.slow
+def test_a_model_by_name_with_a_checkpoint(tmp_path):
+    """Weights by path: here random ones, since tests have no network; a tag goes the same way."""
+    open_clip = pytest.importorskip("open_clip")
+    from safetensors.torch import save_file
+
+    name = "ViT-S-32-alt"
+    model = open_clip.create_model(name).eval()
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, tmp_path / "weights.safetensors")
+    encoder = ImageEncoder(name, tmp_path / "weights.safetensors", device="cpu")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    found = encoder.encode([picture])
+    pixels = open_clip.image_transform(224, is_train=False)(picture)[None]
+    np.testing.assert_allclose(found, model.encode_image(pixels, normalize=True).detach().numpy(), atol=1e-5)
+    assert encoder.width == found.shape[1] and len(encoder.fingerprint) == 64
+    with pytest.raises(ValueError, match="could not be loaded"):
+        ImageEncoder(name, "no-such-tag").encode([picture])

@@ -1,0 +1,35 @@
+"""Encoding against calling the model file by file, and memory as a catalogue or a review file grows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.features import N_PICTURES, N_REVIEWS, N_TEXTS
+from tests.benchmarks.process import in_a_process
+
+
+@pytest.mark.benchmark(group=f"encoding {N_TEXTS} descriptions, MiniLM on one or two cores")
+@pytest.mark.parametrize("way", ["one by one", "batches", "cached"])
+def test_texts(benchmark, bench_data, way):
+    in_a_process(benchmark, way, "features", "texts", bench_data / "features", way)
+
+
+@pytest.mark.benchmark(group=f"encoding {N_PICTURES:,} pictures of 400 x 400, the shop's CLIP")
+@pytest.mark.parametrize("way", ["one by one", "ahead", "cached"])
+def test_pictures(benchmark, bench_data, way):
+    label = {"ahead": "read ahead, in batches"}.get(way, way)
+    in_a_process(benchmark, label, "features", "pictures", bench_data / "features", way)
+
+
+@pytest.mark.benchmark(group=f"encoding a growing catalogue, {N_PICTURES:,} pictures and more")
+@pytest.mark.parametrize("times", [1, 4, 16])
+def test_memory_of_pictures(benchmark, bench_data, times):
+    row = in_a_process(benchmark, f"{times} x", "features", "pictures", bench_data / "features", "ahead", times)
+    assert row["MiB"] < 2_000, "vectors of 16,000 pictures are 4 MiB; the rest must not grow"
+
+
+@pytest.mark.benchmark(group=f"reading a growing review file, {N_REVIEWS:,} reviews and more")
+@pytest.mark.parametrize("times", [1, 4, 16])
+def test_memory_of_reviews(benchmark, bench_data, times):
+    row = in_a_process(benchmark, f"{times} x", "features", "reviews", bench_data / "features", "amazon-2014", times)
+    assert row["MiB"] < 1_500, "800,000 reviews are 500 MiB of words, which must not be held"
