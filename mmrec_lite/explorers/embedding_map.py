@@ -114,8 +114,8 @@ class EmbeddingMapExplorer(Explorer):
             return found
         onto = self.maps(params | {"moment": last, "projection": "PCA"})
         if FITS[params["fit"]]:  # turned as one: places in the two maps must go on meaning the same
-            return np.split(align(np.concatenate(found), np.concatenate(onto))[0], 2)
-        return [align(one, other)[0] for one, other in zip(found, onto, strict=True)]
+            return np.split(align(np.concatenate(found), np.concatenate(onto), same_size=True)[0], 2)
+        return [align(one, other, same_size=True)[0] for one, other in zip(found, onto, strict=True)]
 
     def probes(self, moment: int, name: str) -> pd.Series:
         """Return what a linear probe reads from a representation at a moment, by factor; measured once."""
