@@ -136,11 +136,12 @@ def _nearest(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, None]:
     return places, distances.astype(np.float32), None
 
 
-def align(moving: ArrayLike, onto: ArrayLike) -> tuple[np.ndarray, float]:
+def align(moving: ArrayLike, onto: ArrayLike, same_size: bool = False) -> tuple[np.ndarray, float]:
     """Turn, mirror, shift and scale one map onto another of the same items (Procrustes). Shapes: (N, 2) twice.
 
-    Returns the aligned map and the share of the other's variance it leaves unexplained: 0 is the same map, 1 is
-    none of it.
+    Returns the aligned map and the share of the other's variance that the best scale leaves unexplained: 0 is the
+    same map, 1 is none of it. The best scale shrinks a map that has nothing to do with the other to a point; with
+    `same_size` the result is as wide as the other instead, to be looked at.
     """
     from scipy.linalg import orthogonal_procrustes
 
@@ -152,7 +153,8 @@ def align(moving: ArrayLike, onto: ArrayLike) -> tuple[np.ndarray, float]:
     if size == 0 or other == 0:
         return np.broadcast_to(centre, a.shape).copy(), 1.0
     turn, overlap = orthogonal_procrustes(a, b)
-    return a @ turn * (overlap / size) + centre, float(1 - overlap**2 / (size * other))
+    scale = np.sqrt(other / size) if same_size else overlap / size
+    return a @ turn * scale + centre, float(1 - overlap**2 / (size * other))
 
 
 def project(spaces: Sequence[np.ndarray], how: str = "PCA", shared: bool = True, seed: int = 0) -> list[np.ndarray]:
@@ -171,4 +173,4 @@ def project(spaces: Sequence[np.ndarray], how: str = "PCA", shared: bool = True,
             raise ValueError(f"project: one fit for all needs one width, these are {widths}; take a fit each.")
         return np.split(fit(np.concatenate(list(spaces))), len(spaces))
     first, *others = [fit(space) for space in spaces]
-    return [first, *(align(other, first)[0] for other in others)]
+    return [first, *(align(other, first, same_size=True)[0] for other in others)]

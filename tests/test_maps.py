@@ -44,6 +44,11 @@ def test_alignment_undoes_turn_mirror_scale_and_shift_and_agrees_with_scipy():
     assert left == pytest.approx(procrustes(target, noisy)[2])
     assert ((got - target) ** 2).sum() == pytest.approx(left * ((target - target.mean(0)) ** 2).sum())
     assert align(np.zeros((40, 2)), target)[1] == 1
+    strange = rng.normal(size=(40, 2)) * 50
+    wide, alone = align(strange, target, same_size=True), align(strange, target)
+    assert wide[1] == alone[1] > 0.5
+    assert ((wide[0] - target.mean(0)) ** 2).sum() == pytest.approx(((target - target.mean(0)) ** 2).sum())
+    assert ((alone[0] - target.mean(0)) ** 2).sum() < 0.5 * ((target - target.mean(0)) ** 2).sum()
     with pytest.raises(ValueError, match="same items"):
         align(target[1:], target)
 
@@ -55,7 +60,9 @@ def test_a_shared_fit_is_one_fit_and_own_fits_are_turned_onto_the_first():
     np.testing.assert_allclose(np.concatenate([left, right]), pca_map(np.concatenate([a, b]))[0])
     own = project([a, b[:, :3]], shared=False)
     np.testing.assert_allclose(own[0], pca_map(a)[0])
-    np.testing.assert_allclose(own[1], align(pca_map(b[:, :3])[0], own[0])[0])
+    np.testing.assert_allclose(own[1], align(pca_map(b[:, :3])[0], own[0], same_size=True)[0])
+    for one, other in zip(own, project([a, 100 * rng.normal(size=(30, 4))], shared=False), strict=True):
+        assert one.std() == pytest.approx(other.std(), rel=0.5), "neither is shrunk to a point"
     with pytest.raises(ValueError, match=r"one width, these are \[5, 3\]"):
         project([a, b[:, :3]])
     with pytest.raises(ValueError, match="choose 'PCA' or 'UMAP'"):

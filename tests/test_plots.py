@@ -193,5 +193,5 @@ def test_a_small_patch_of_our_colours_survives_the_palette() -> None:
     for place, colour in enumerate(plots.COLOURS):
         axes[0, 0].plot(40 * place + 20, 150, "s", color=colour, markersize=4, markeredgewidth=0)
     seen = {tuple(rgb) for rgb in pixels(figure).reshape(-1, 3).tolist()}
-    for colour in plots.COLOURS:
+    for colour in (*plots.COLOURS, "#ffffff"):
         assert tuple(bytes.fromhex(colour[1:])) in seen, colour

@@ -36,6 +36,7 @@ class EmbeddingMapExplorer(Explorer):
     colour *popularity*. Every map is turned onto the last frame's PCA map, so that what moves, moves. UMAP is laid out
     in the background: until it is ready the PCA map is shown, and the status line says so. `factors` name -> (I,)
     labels are what the probes read and what may colour; default: `probes.planted_factors`, else the column category.
+    `shared` is the fit to begin with: one for both suits parts of one model, not models of different scales.
     """
 
     title = "Embedding map: what lies beside what"
@@ -48,6 +49,7 @@ class EmbeddingMapExplorer(Explorer):
         *,
         factors: Mapping[str, np.ndarray] | None = None,
         shown: Sequence[str] = (),
+        shared: bool = True,
         item: int = 0,
         seed: int = 0,
     ):
@@ -62,12 +64,12 @@ class EmbeddingMapExplorer(Explorer):
         self.preview = widgets.HTML(HINT)
         names = list(self.frames[-1].spaces)
         shown = [*shown, *names, names[0]][:2] if not shown else [*shown, shown[0]][:2]
-        super().__init__(self._controls(names, shown, item), above=[title_search(data, self._choose)])
+        super().__init__(self._controls(names, shown, item, shared), above=[title_search(data, self._choose)])
         self.widget.children = [*self.widget.children, self.preview]
         self.picture.observe(self._pointed, "hovered")
         self.picture.observe(lambda change: self._choose(change["new"] % data.n_items), "clicked")
 
-    def _controls(self, names: list[str], shown: Sequence[str], item: int) -> dict[str, widgets.Widget]:
+    def _controls(self, names: list[str], shown: Sequence[str], item: int, shared: bool) -> dict[str, widgets.Widget]:
         wide, last = {"style": LABEL, "layout": widgets.Layout(width="26em")}, len(self.frames) - 1
         return {
             "item": item_number(self.data, item, "item, number"),
@@ -76,7 +78,9 @@ class EmbeddingMapExplorer(Explorer):
             "colour": widgets.Dropdown(options=[*self.factors, *self.values], description="colour", **wide),
             "moment": widgets.IntSlider(last, min=0, max=last, description="moment", disabled=last == 0, **SLIDER),
             "projection": widgets.ToggleButtons(options=["PCA", "UMAP"], description="projection", **BUTTONS),
-            "fit": widgets.ToggleButtons(options=list(FITS), description="fit", **BUTTONS),
+            "fit": widgets.ToggleButtons(
+                options=list(FITS), value=list(FITS)[not shared], description="fit", **BUTTONS
+            ),
         }
 
     def make_picture(self) -> PointPicture:
@@ -110,8 +114,8 @@ class EmbeddingMapExplorer(Explorer):
             return found
         onto = self.maps(params | {"moment": last, "projection": "PCA"})
         if FITS[params["fit"]]:  # turned as one: places in the two maps must go on meaning the same
-            return np.split(align(np.concatenate(found), np.concatenate(onto))[0], 2)
-        return [align(one, other)[0] for one, other in zip(found, onto, strict=True)]
+            return np.split(align(np.concatenate(found), np.concatenate(onto), same_size=True)[0], 2)
+        return [align(one, other, same_size=True)[0] for one, other in zip(found, onto, strict=True)]
 
     def probes(self, moment: int, name: str) -> pd.Series:
         """Return what a linear probe reads from a representation at a moment, by factor; measured once."""

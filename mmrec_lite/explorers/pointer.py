@@ -36,13 +36,14 @@ function render({ model, el }) {
     }
     return best < 0 ? [-1] : [best, points[2 * best] * frame.width, points[2 * best + 1] * frame.height];
   }
-  let asked = false;
+  let last = null;
   box.addEventListener("pointermove", event => {
+    const asked = last !== null;
+    last = event;  // of several moves within a frame the last one counts
     if (asked) return;
-    asked = true;
     requestAnimationFrame(() => {
-      asked = false;
-      const [point, x, y] = nearest(event);
+      const [point, x, y] = nearest(last);
+      last = null;
       ring.style.display = point < 0 ? "none" : "block";
       if (point >= 0) { ring.style.left = x + "px"; ring.style.top = y + "px"; }
       if (point !== model.get("hovered")) { model.set("hovered", point); model.save_changes(); }

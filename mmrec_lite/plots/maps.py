@@ -23,6 +23,7 @@ MARGIN = 0.04  # of a map's width, free around the points
 # A label that is a colour's word has that colour, as far as everybody can tell them apart; the marker tells, too.
 NAMED = {"red": "#D55E00", "orange": "#E69F00", "yellow": "#d8c800", "green": "#009E73", "teal": "#2f8f9d"}
 NAMED |= {"blue": "#0072B2", "purple": "#7a4fa3", "pink": "#CC79A7"}
+LAYERS = 5
 SHOWN = len(MARKERS)  # labels with a colour and a marker of their own, the most frequent
 
 
@@ -111,9 +112,11 @@ def _draw_map(ax: Axes, panel: MapPanel, item: int) -> None:
         names = _frequent(panel.colour)
         others = ~np.isin(panel.colour, names)
         ax.plot(*points[others].T, ".", color=PALE, markersize=3)
-        for place, name in enumerate(names):
-            look = {"color": NAMED.get(str(name), COLOURS[place]), "markersize": 4, "markeredgewidth": 0, "alpha": 0.85}
-            ax.plot(*points[panel.colour == name].T, MARKERS[place], **look)
+        members = [np.flatnonzero(panel.colour == name) for name in names]
+        for turn in range(LAYERS):  # in turns: else the last label would lie on top of all others
+            for place, name in enumerate(names):
+                look = {"color": NAMED.get(str(name), COLOURS[place]), "markersize": 4, "markeredgewidth": 0}
+                ax.plot(*points[members[place][turn::LAYERS]].T, MARKERS[place], alpha=0.85, **look)
     ax.plot(*points[item], "o", markersize=15, markerfacecolor="none", markeredgecolor="white", markeredgewidth=5)
     ax.plot(*points[item], "o", markersize=15, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=2.2)
 

@@ -130,10 +130,16 @@ def _few_colours(picture: Image.Image) -> Image.Image:
     """Bring a picture down to 256 colours, ours among them: a short bar's blue must not become the next best green."""
     from PIL import Image
 
-    found = picture.quantize(256 - len(COLOURS), dither=Image.Dither.NONE).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*bytes.fromhex("".join(c.removeprefix("#") for c in COLOURS)), *found][: 3 * 256])
-    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    ours = [tuple(bytes.fromhex(c.removeprefix("#"))) for c in (*COLOURS, "#ffffff", INK)]
+    found = picture.quantize(256 - len(ours), dither=Image.Dither.NONE)
+    pixels, places = np.asarray(picture), np.array(found)
+    own = np.asarray(found.getpalette(), dtype=np.uint8)[: 3 * (256 - len(ours))]
+    packed = pixels[..., 0].astype(np.uint32) << 16 | pixels[..., 1].astype(np.uint32) << 8 | pixels[..., 2]
+    for number, (red, green, blue) in enumerate(ours):
+        places[packed == (red << 16 | green << 8 | blue)] = len(own) // 3 + number
+    out = Image.fromarray(places, mode="P")
+    out.putpalette([*own.tolist(), *(value for colour in ours for value in colour)])
+    return out
 
 
 def img(data: bytes, alt: str) -> str:

@@ -62,7 +62,7 @@ def test_earlier_moments_are_turned_onto_the_last(explorer):
     params, every = explorer.params, frames()
     both = [np.concatenate([f.spaces["a"], f.spaces["b"]]) for f in every]
     np.testing.assert_allclose(np.concatenate(explorer.maps(params)), pca_map(both[2])[0])
-    expected = align(pca_map(both[0])[0], pca_map(both[2])[0])[0]
+    expected = align(pca_map(both[0])[0], pca_map(both[2])[0], same_size=True)[0]
     np.testing.assert_allclose(np.concatenate(explorer.maps(params | {"moment": 0})), expected)
 
 
@@ -100,7 +100,7 @@ def test_pca_is_shown_until_umap_is_ready(explorer, monkeypatch):
         time.sleep(0.02)
     assert explorer.status.value.count("UMAP") == 1 and "until then" not in explorer.status.value
     pca = np.concatenate(explorer.maps(explorer.params | {"projection": "PCA"}))
-    np.testing.assert_allclose(np.concatenate(explorer.maps(explorer.params)), align(laid, pca)[0])
+    np.testing.assert_allclose(np.concatenate(explorer.maps(explorer.params)), align(laid, pca, same_size=True)[0])
 
 
 def test_a_umap_that_fails_is_said(explorer, monkeypatch):
