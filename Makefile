@@ -11,7 +11,7 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks student slides site colab voila figures table lock bench audit coverage \
+.PHONY: help env demo test lab notebooks student slides site colab voila figures table reproduction lock bench audit coverage \
         mutants oldest browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
@@ -77,6 +77,9 @@ figures: env  ## draw figures/ again: executes the notebooks that save a figure
 
 table: env  ## measure the README's table on the shop: 15 methods, 5 seeds (an hour)
 	$(PY) -m tests.readme_table
+
+reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (about 40 minutes)
+	$(PY) -m tests.reproduction
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.
 lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml

@@ -30,8 +30,9 @@ def record(**values: Any) -> None:
     from IPython.display import display
 
     plain = json.loads(json.dumps(values, default=float))
-    shown = ", ".join(f"{k} = {v:.4f}" if isinstance(v, float) else f"{k} = {v}" for k, v in plain.items())
-    display({ROW: plain, "text/plain": f"recorded: {shown}"}, raw=True)
+    shown = [f"{k} = {v:.4f}" if isinstance(v, float) else f"{k} = {v}" for k, v in plain.items()]
+    more = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
+    display({ROW: plain, "text/plain": f"recorded: {', '.join(shown[:4])}{more}"}, raw=True)
 
 
 def sweep_lesson(

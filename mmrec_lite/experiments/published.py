@@ -31,14 +31,16 @@ def published(paper: str | None = None, table: str | None = None, **where: str) 
     return rows.reset_index(drop=True)
 
 
-def order_agreement(measured: Mapping[str, float], printed: Mapping[str, float]) -> dict[str, float]:
+def order_agreement(
+    measured: Mapping[str, float] | pd.Series, printed: Mapping[str, float] | pd.Series
+) -> dict[str, float]:
     """Compare two orders of the same things: Kendall's tau-b (1 same order, -1 reversed), its p, and n in common.
 
     Names that only one of them has are left out; with fewer than two in common tau is NaN.
     """
     from scipy import stats
 
-    names = [name for name in printed if name in measured and pd.notna(measured[name])]
+    names = [name for name in printed.keys() if name in measured.keys() and pd.notna(measured[name])]  # noqa: SIM118 (Series, too)
     if len(names) < 2:
         return {"tau": float("nan"), "p": float("nan"), "n": len(names)}
     test = stats.kendalltau([measured[name] for name in names], [printed[name] for name in names])

@@ -170,8 +170,10 @@ class MICRO(VectorMethod):
         present = self._present()
         if present is None:
             return micro_contrast(views, fused, **options)
-        parts = [micro_contrast(view[has], fused[has], **options) for view, has in zip(views, present, strict=True)]
-        return torch.stack(parts).mean()
+        pairs = [(view[has], fused[has]) for view, has in zip(views, present, strict=True) if has.any()]
+        if not pairs:  # every item of the catalogue lacks every modality: nothing to contrast
+            return views.sum() * 0
+        return torch.stack([micro_contrast(*pair, **options) for pair in pairs]).mean()
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Eq. 13: users (U, d) and items (I, d), whose inner product is the score (Eq. 14)."""

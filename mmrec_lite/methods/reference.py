@@ -64,7 +64,7 @@ class ItemKNN(Method):
     def __init__(self, split: Split, config: UntrainedConfig, seed: int):
         super().__init__(split, config, seed)
         history = split.matrix("train")
-        self.register_buffer("history", from_scipy(history.tocsr()), persistent=False)
+        self.register_buffer("taken", from_scipy(history.tocsr()), persistent=False)
         self.register_buffer("takers", from_scipy(history.T.tocsr()), persistent=False)
         counts = torch.tensor(split.train_counts, dtype=torch.float32)
         self.register_buffer("scale", torch.where(counts > 0, counts.clamp(min=1).rsqrt(), 0.0)[:, None])
@@ -72,7 +72,7 @@ class ItemKNN(Method):
     def score(self, users: Tensor) -> Tensor:
         """Return sum_j |U_i and U_j| / sqrt(|U_i| |U_j|) over the user's items j (B, I)."""
         own = self.takers @ _one_hot(users, self.n_users, self.device)
-        return (self.scale * (self.takers @ (self.history @ (self.scale * own)))).T
+        return (self.scale * (self.takers @ (self.taken @ (self.scale * own)))).T
 
 
 class ContentConfig(UntrainedConfig):

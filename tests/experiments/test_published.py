@@ -92,4 +92,5 @@ def test_order_agreement_by_hand():
     assert order_agreement({"a": 4, "b": 3, "c": 2, "d": 1}, printed)["tau"] == -1
     one_swap = order_agreement({"a": 1, "b": 3, "c": 2, "d": 4, "e": 9}, printed)  # 5 pairs agree, 1 does not
     assert one_swap["tau"] == pytest.approx(4 / 6) and one_swap["n"] == 4
+    assert order_agreement(pd.Series(printed), pd.Series(printed))["tau"] == 1
     assert pd.isna(order_agreement({"a": 1, "z": 2}, printed)["tau"])

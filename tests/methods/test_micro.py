@@ -264,3 +264,13 @@ def test_an_unknown_method_or_profile_is_refused(split):
         mm.create("mikro", split)
     with pytest.raises(ValueError, match="micro has no profile 'exam'; choose one of paper, lecture"):
         mm.create("micro", split, profile="exam")
+
+
+@pytest.mark.parametrize("hidden", [("text",), ("image", "text")])
+def test_a_modality_that_no_item_has_is_no_obstacle(hidden):
+    """A catalogue whose texts are all missing once divided by zero in the contrast's sampling."""
+    from mmrec_lite.data.masking import mask_modalities
+
+    bare = mask_modalities(tiny_shop(), 1.0, modalities=hidden)
+    result = mm.run("micro", bare, dim=4, k=3, negatives=5, epochs=2, batch_size=64)
+    assert result.history["bpr"].notna().all() and 0 <= result.metrics["recall@20"] <= 1

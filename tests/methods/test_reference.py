@@ -72,3 +72,9 @@ def test_an_oracle_may_know_some_groups_alone():
         mm.create("oracle", parts, groups=("colour",))
     with pytest.raises(ValueError, match="at = 'noon' is refused"):
         mm.create("oracle", parts, at="noon")
+
+
+@pytest.mark.parametrize("name", ["random", "popularity", "item_knn", "content_knn"])
+def test_what_is_not_trained_goes_through_a_whole_run(name):
+    """fit leaves its history at the model; a buffer of that name once stopped item_knn here."""
+    assert mm.run(name, tiny_shop()).metrics["recall@20"] > 0
