@@ -192,6 +192,7 @@ def _register_others(app: typer.Typer, show: Show) -> None:
         image: Annotated[str | None, typer.Option(help="'bazaar', local-dir:FOLDER or an open_clip name.")] = None,
         pretrained: Annotated[str | None, typer.Option(help="open_clip's tag or a checkpoint's path.")] = None,
         keywords: Annotated[int, typer.Option(min=0, help="Words a picture; 0 for none.")] = 15,
+        vocabulary: Annotated[Path | None, typer.Option(help="Keywords are among these words, one a line.")] = None,
         language: Annotated[str, typer.Option(help="ISO code, for where sentences end.")] = "en",
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
         batch_size: Annotated[int, typer.Option(min=1, help="Texts or pictures at a time.")] = 64,
@@ -205,8 +206,16 @@ def _register_others(app: typer.Typer, show: Show) -> None:
             raise DataError("encode: name --text, --image or both.")
         texts = TextEncoder(text, device=device, batch_size=batch_size) if text else None
         images = ImageEncoder(image, pretrained, device=device, batch_size=batch_size) if image else None
+        words = vocabulary.read_text(encoding="utf-8").split() if vocabulary is not None else None
         data, report = add_features(
-            load(source), texts, images, keywords=keywords, language=language, cache=cache, progress=True
+            load(source),
+            texts,
+            images,
+            keywords=keywords,
+            vocabulary=words,
+            language=language,
+            cache=cache,
+            progress=True,
         )
         _done(data, out, overwrite, show)
         if images is not None and len(report.table()):

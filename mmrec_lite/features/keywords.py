@@ -56,7 +56,10 @@ def image_to_words(
     words = list(dict.fromkeys(vocabulary))
     words = [word for word, known in zip(words, encoder.knows(words), strict=True) if known]
     if not 1 <= n <= len(words):
-        raise ValueError(f"n={n} words a picture were asked for, but the encoder knows {len(words)} of the vocabulary.")
+        raise ValueError(
+            f"n={n} words a picture were asked for, but the encoder knows {len(words)} of the vocabulary. Ask for "
+            f"fewer (keywords=0: none), or name a vocabulary of words that the encoder was trained with."
+        )
     vectors = pictures if isinstance(pictures, np.ndarray) else encoder.encode(pictures)
     vectors = vectors.astype(np.float32)
     meaning = encoder.encode_texts(words)
