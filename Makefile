@@ -69,7 +69,7 @@ colab: env  ## lessons with a Colab badge and an install cell, in build/colab/: 
 
 voila: env  ## the quick tour as a page with live explorers (this machine only); installs voila
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet voila
-	$(BIN)/voila --no-browser --Voila.ip=127.0.0.1 --strip_sources=False notebooks/00_quick_tour.ipynb
+	$(BIN)/voila --no-browser --Voila.ip=127.0.0.1 notebooks/00_quick_tour.ipynb
 
 figures: env  ## draw figures/ again: executes the notebooks that save a figure
 	@mkdir -p figures

@@ -75,7 +75,9 @@ class EmbeddingMapExplorer(Explorer):
             "item": item_number(self.data, item, "item, number"),
             "left": widgets.Dropdown(options=names, value=shown[0], description="left", **wide),
             "right": widgets.Dropdown(options=names, value=shown[1], description="right", **wide),
-            "colour": widgets.Dropdown(options=[*self.factors, *self.values], description="colour", **wide),
+            "colour": widgets.Dropdown(
+                options=[*self.factors, *self.values] or ["nothing"], description="colour", **wide
+            ),
             "moment": widgets.IntSlider(last, min=0, max=last, description="moment", disabled=last == 0, **SLIDER),
             "projection": widgets.ToggleButtons(options=["PCA", "UMAP"], description="projection", **BUTTONS),
             "fit": widgets.ToggleButtons(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mmrec_lite.plots.charts import NOT_A_TERM
-from mmrec_lite.plots.style import COLOURS, FONT, GREY, PALE, new_figure, style_axes
+from mmrec_lite.plots.style import COLOURS, FONT, GREY, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["run_curves"]
 
 MOST = 5  # panels in a row
+GHOST = "#bdbdbd"
 
 
 def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title: str = "") -> Figure:
@@ -33,7 +34,7 @@ def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title
         style_axes(ax, name, "epoch")
         for ghost in ghosts:
             if name in ghost:
-                ax.plot(range(1, len(ghost) + 1), ghost[name], color=PALE, linewidth=2.5)
+                ax.plot(range(1, len(ghost) + 1), ghost[name], color=GHOST, linewidth=2.5)
         if name in current:
             epochs = range(1, len(current) + 1)
             ax.plot(epochs, current[name], color=COLOURS[place], linewidth=2, marker="o", markersize=3.5)
@@ -42,6 +43,7 @@ def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title
                 best = known.idxmax()
                 ax.plot(best + 1, known[best], "*", color=COLOURS[place], markersize=16, markeredgecolor="white")
         _stage_ends(ax, shown)
+        ax.xaxis.get_major_locator().set_params(integer=True)
     if not len(current):
         axes[0, 0].text(0.5, 0.5, "not run yet", transform=axes[0, 0].transAxes, ha="center", color=GREY)
     if title:

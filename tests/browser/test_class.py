@@ -1,6 +1,6 @@
 """The explorers of a lecture on the shop itself: map, training, recommendations; by mouse and keyboard, and a restart.
 
-Screenshots go to build/screenshots, and to $MMREC_FIGURES as `explorer_<name>.png` where that is set.
+Screenshots go to build/screenshots, and to $MMREC_SCREENSHOTS as `explorer_<name>.png` where that is set.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def picture(cell: Locator) -> str:
 
 def keep(cell: Locator, name: str, repository: Path) -> None:
     """Leave a screenshot, and the words that describe it, for a look."""
-    folders = [repository / "build" / "screenshots", *filter(None, [os.environ.get("MMREC_FIGURES")])]
+    folders = [repository / "build" / "screenshots", *filter(None, [os.environ.get("MMREC_SCREENSHOTS")])]
     words = cell.locator("[role=status]").inner_text()
     for folder in map(Path, folders):
         folder.mkdir(parents=True, exist_ok=True)

@@ -129,3 +129,12 @@ def test_the_shop_brings_its_planted_factors():
     assert {"category", "hue", "brand", "popularity", "attention: text"} <= set(options)
     assert explorer.controls["moment"].disabled
     assert "probes read category" in explorer.status.value
+
+
+def test_data_that_plant_nothing_are_mapped_without_probes(shop):
+    plain = shop.replace(items=shop.items.drop(columns="category"))
+    bare = [Frame(frame.label, frame.spaces, {}) for frame in frames()]
+    explorer = explorers.EmbeddingMapExplorer(bare, plain, shown=("a", "b"))
+    assert "Not drawn" not in explorer.status.value and "probes read nothing" in explorer.status.value
+    explorer.controls["item"].value = 2
+    assert "Chosen: &lt;b&gt;thing&lt;/b&gt; &amp; 2" in explorer.status.value

@@ -101,12 +101,13 @@ def student(notebook: NotebookNode) -> str:
 
 def slides(notebook: NotebookNode, title: str) -> str:
     """Return a lesson as a reveal.js deck; long slides scroll."""
-    exporter = SlidesExporter(config=_tags(["solution", "check", "exercise", "parameters"], ["no-input"]))
+    # Before the exporter: its own first step reads where slides begin, and must not read cells that will go.
+    config = _tags(["solution", "check", "exercise", "parameters"], ["no-input"])
+    for step in (Unfold(), Deck(), TagRemovePreprocessor(config=config)):
+        notebook, _ = step.preprocess(notebook, {})
+    exporter = SlidesExporter()
     exporter.reveal_scroll = True
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
-    exporter.register_preprocessor(Unfold(), enabled=True)
-    exporter.register_preprocessor(Deck(), enabled=True)
-    exporter.register_preprocessor(TagRemovePreprocessor(parent=exporter), enabled=True)
     text, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     return _styled(text, title)
 
