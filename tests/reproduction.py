@@ -118,8 +118,8 @@ def keep(rows: pd.DataFrame) -> None:
 # The page ---------------------------------------------------------------------------------------------------------------
 
 
-def draw() -> None:
-    """Write notebooks/REPRODUCTION.md from the committed rows alone."""
+def page() -> str:
+    """Draw notebooks/REPRODUCTION.md from the committed rows alone."""
     rows, real, pilot = measured(), pd.read_csv(REAL_ROWS), mm.split(mm.load("bazaar"), "ratio", seed=0)
     parts = [HEAD.format(seeds=_seeds(rows), minutes=rows["seconds fit"].sum() / 60), "## What the papers claim\n"]
     parts += [_claims(rows), "\nWith one seed there is no noise to compare with, and nothing is told apart.\n"]
@@ -138,8 +138,13 @@ def draw() -> None:
             for a, (says, status, on_real, command) in others.items()
         }
         parts += [lines[artefact] for artefact in sorted(lines, key=_place)]
+    return "\n".join(parts) + "\n"
+
+
+def draw() -> None:
+    """Write the page, beside first, then renamed."""
     beside = PAGE.with_suffix(".tmp")
-    beside.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    beside.write_text(page(), encoding="utf-8")
     os.replace(beside, PAGE)
 
 
@@ -214,7 +219,7 @@ def _real(study: Study, real: pd.DataFrame) -> str:
 
 
 def _claims(rows: pd.DataFrame) -> str:
-    lines = ["| claim | agrees | not told apart | reversed | from |", "|---|---|---|---|---|"]
+    lines = ["| claim | agrees | not told apart | reversed | not measured yet |", "|---|---|---|---|---|"]
     for claim, pairs in CLAIMS.items():
         found = []
         for name, better, worse in pairs:
