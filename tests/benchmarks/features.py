@@ -19,7 +19,7 @@ import mmrec_lite as mm
 from mmrec_lite.experiments import peak_memory
 from mmrec_lite.features import ImageEncoder, TextEncoder, encode_pictures
 
-N_TEXTS, N_PICTURES, N_REVIEWS = 512, 1_000, 50_000
+N_TEXTS, N_PICTURES, N_REVIEWS = 512, 500, 50_000
 
 
 def texts(folder: Path, way: str) -> Callable[[], object]:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmrec_lite.features import TextEncoder, encode_sentences, split_sentences
+from mmrec_lite.features import TextEncoder, encode_sentences, sentence_languages, split_sentences
 
 
 class Counting(TextEncoder):
@@ -83,3 +83,12 @@ def test_an_unknown_model_is_refused(monkeypatch, tmp_path):
         TextEncoder(tmp_path / "nothing").encode(["a"])
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         TextEncoder(batch_size=0)
+
+
+def test_sentences_of_other_languages():
+    german = "Das kostet ca. 3,50 Euro, z. B. heute. Gut?"
+    assert split_sentences(german, language="de") == ["Das kostet ca. 3,50 Euro, z. B. heute.", "Gut?"]
+    assert split_sentences("これは丸い。とても良い。", language="ja") == ["これは丸い。", "とても良い。"]
+    assert {"en", "de", "ja", "zh"} <= set(sentence_languages())
+    with pytest.raises(ValueError, match="no rules for the language 'xx'; there are: am"):
+        split_sentences("A.", language="xx")
