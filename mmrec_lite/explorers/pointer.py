@@ -50,9 +50,9 @@ function render({ model, el }) {
     });
   });
   box.addEventListener("pointerleave", () => { ring.style.display = "none"; });
-  box.addEventListener("click", event => {
+  box.addEventListener("pointerdown", event => {  // not click: JupyterLab may scroll before the button is up
     const [point] = nearest(event);
-    if (point >= 0) { model.set("clicked", point); model.save_changes(); }
+    if (point >= 0 && event.button === 0) { model.set("clicked", point); model.save_changes(); }
   });
 }
 export default { render };
