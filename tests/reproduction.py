@@ -18,8 +18,8 @@ import pandas as pd
 
 import mmrec_lite as mm
 from mmrec_lite.experiments import STUDIES, Study, judge, measured, noise, order_agreement, published, run_studies
-from mmrec_lite.experiments.pilot import alike_pairs, users_with_alike_items
 from mmrec_lite.experiments.studying import AGREES, OPEN, REVERSED
+from mmrec_lite.similarity import mean_cosines, users_with_similar_items
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "build" / "reproduction"
@@ -64,9 +64,9 @@ CLAIMS: dict[str, tuple[tuple[str, str, str], ...]] = {
 _DATA = ("what the data are", "lesson 01 prints Bazaar's", "`mmrec data info FOLDER`", "`mmrec data info bazaar`")
 BESIDE: dict[str, dict[str, tuple[str, str, str, str]]] = {  # artefacts that are no comparison of trained methods
     "MICRO": {
-        "Table 1: similarity of items": ("Items taken together are more alike than others.", "PILOT1", "not run", "`make reproduction`"),
+        "Table 1: similarity of items": ("Items taken together are more alike than others.", "PILOT1", "not run", "`papermill notebooks/02_features.ipynb out.ipynb`"),
         "Table 2: users and similar items": ("Most users take items that are among each other's nearest.", "PILOT2", "not run",
-                                             "`make reproduction`"),
+                                             "`papermill notebooks/02_features.ipynb out.ipynb`"),
         "Table 3: statistics": _DATA,
     },
     "PAMD": {"Table 1: statistics": _DATA},
@@ -80,12 +80,12 @@ BESIDE: dict[str, dict[str, tuple[str, str, str, str]]] = {  # artefacts that ar
     },
 }  # fmt: skip
 PILOT = {
-    "PILOT1": lambda split: "; ".join(
-        f"{name}: all {row.iloc[0]:.3f}, co-interacted {row.iloc[1]:.3f}" for name, row in alike_pairs(split).iterrows()
+    "PILOT1": lambda shop: "; ".join(
+        "{}: all {:.3f}, co-interacted {:.3f}".format(name, *mean_cosines(shop, name)) for name in shop.modalities
     ),
-    "PILOT2": lambda split: "; ".join(
-        f"{name}: " + ", ".join(f"{k} {v:.0f} %" for k, v in row.items())
-        for name, row in users_with_alike_items(split).iterrows()
+    "PILOT2": lambda shop: "; ".join(
+        f"{name}: " + ", ".join(f"k = {k} {100 * v:.0f} %" for k, v in users_with_similar_items(shop, name).items())
+        for name in shop.modalities
     ),
 }
 EXTRA = ("recall@10 full", "ndcg@10 full", "ndcg@10", "ndcg@20")
@@ -120,7 +120,7 @@ def keep(rows: pd.DataFrame) -> None:
 
 def page() -> str:
     """Draw notebooks/REPRODUCTION.md from the committed rows alone."""
-    rows, real, pilot = measured(), pd.read_csv(REAL_ROWS), mm.split(mm.load("bazaar"), "ratio", seed=0)
+    rows, real, pilot = measured(), pd.read_csv(REAL_ROWS), mm.load("bazaar")
     parts = [HEAD.format(seeds=_seeds(rows), minutes=rows["seconds fit"].sum() / 60), "## What the papers claim\n"]
     parts += [_claims(rows), "\nWith one seed there is no noise to compare with, and nothing is told apart.\n"]
     for paper, others in BESIDE.items():
