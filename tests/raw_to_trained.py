@@ -92,8 +92,8 @@ def prepare(name: str, folder: Path) -> mm.MultimodalDataset:
     return mm.load(kept)
 
 
-def train(name: str, data: mm.MultimodalDataset, methods: list[str]) -> None:
-    """Train each method on a leave-one-out split, and the multimodal ones with shuffled features as well."""
+def train(name: str, data: mm.MultimodalDataset, methods: list[str], settings: dict[str, int]) -> None:
+    """Train each method on a leave-one-out split, MICRO with shuffled features too; `settings`: MICRO, MP4SR."""
     shuffled = shuffle_features(data, seed=1)
     plans = {
         "popularity": ("popularity", data, {}),
@@ -108,6 +108,7 @@ def train(name: str, data: mm.MultimodalDataset, methods: list[str]) -> None:
     for label, (method, source, hyper) in plans.items():
         if methods and label not in methods:
             continue
+        hyper = hyper | {name: value for name, value in settings.items() if method in ("micro", "mp4sr")}
         result = mm.run(method, source, protocol="leave-one-out", seed=0, profile="lecture", **hyper)
         row = {"data": name, "method": label, "settings": " ".join(f"{k}={v}" for k, v in hyper.items())}
         row |= {key: result.metrics[key] for key in ("recall@20", "ndcg@20")}
@@ -133,5 +134,7 @@ if __name__ == "__main__":
     parser.add_argument("data", choices=sorted(SOURCES))
     parser.add_argument("methods", nargs="*")
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared")
+    parser.add_argument("--epochs", type=int, help="most epochs of MICRO and MP4SR, to end sooner")
     args = parser.parse_args()
-    train(args.data, prepare(args.data, args.shared / "data" / args.data), args.methods)
+    settings = {} if args.epochs is None else {"epochs": args.epochs}
+    train(args.data, prepare(args.data, args.shared / "data" / args.data), args.methods, settings)
