@@ -227,11 +227,9 @@ def _claims(rows: pd.DataFrame) -> str:
             hit = table[(table["better"] == better) & (table["worse"] == worse)]
             known = not rows[rows["study"] == name].empty
             found += [(name, f"{better} > {worse}", hit["verdict"].iloc[0] if known else "not measured")]
-        cells = [
-            ", ".join(f"{n}: {pair}" for n, pair, v in found if v == verdict) for verdict in (AGREES, OPEN, REVERSED)
-        ]
-        sources = ", ".join(dict.fromkeys(n for n, _, v in found))
-        lines.append(f"| {claim} | {' | '.join(cells)} | {sources} |")
+        kinds = (AGREES, OPEN, REVERSED, "not measured")
+        cells = [", ".join(f"{n}: {pair}" for n, pair, v in found if v == kind) for kind in kinds]
+        lines.append(f"| {claim} | {' | '.join(cells)} |")
     both = rows[rows["study"] == "PAMD Table 2"].groupby("label")[["value", "recall@10 full"]].mean()
     tau = order_agreement(both["value"], both["recall@10 full"])["tau"]
     word = "yes" if tau > 0.999 else "not quite" if tau > 0.5 else "no"
