@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmrec_lite.memory import require_memory
-from mmrec_lite.ops import CHUNK_ELEMENTS, top_columns, unit_rows
+from mmrec_lite.ops import CHUNK_ELEMENTS, nearly_nearest, top_columns, unit_rows
 
 # Said once by PyTorch about every CSR tensor; a student can do nothing about it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
@@ -97,35 +97,6 @@ def _nearest(unit: Tensor, k: int, self_loops: bool) -> Tensor:
     return out
 
 
-def _nearly_nearest(unit: Tensor, k: int, self_loops: bool, seed: int = 0) -> Tensor:
-    """Return about the k nearest rows (I, k) by cosine, as `_nearest` does, in time that grows as I log I.
-
-    Nearest-neighbour descent (Dong et al., WWW 2011) by pynndescent, the same list on every call. A row that it finds
-    too few neighbours for (its graph falls apart among many equal or zero rows) is searched exactly.
-    """
-    from pynndescent import NNDescent
-
-    n = len(unit)
-    points = np.ascontiguousarray(unit.numpy(force=True))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Failed to correctly find n_neighbors")
-        found, _ = NNDescent(
-            points, metric="euclidean", n_neighbors=k + 1, random_state=seed, compressed=False
-        ).neighbor_graph  # on rows of one length the Euclidean order is that of the cosine
-    near = torch.from_numpy(found.astype(np.int64))
-    own = torch.arange(n)[:, None]
-    order = torch.argsort((near == own).to(torch.int8), dim=1, stable=True)  # the row itself goes to the end
-    near = near.gather(1, order)[:, :k]
-    missing = ((near < 0) | (near == own)).any(dim=1).nonzero().squeeze(1)
-    step = max(1, CHUNK_ELEMENTS // n)
-    for rows in missing.split(step):
-        block = (unit[rows] @ unit.T).scatter_(1, rows[:, None].to(unit.device), -torch.inf)
-        near[rows] = top_columns(block, k).cpu()
-    if self_loops:
-        near = torch.cat([own, near[:, : k - 1]], dim=1)
-    return near.to(unit.device)
-
-
 def _edge_dots(x: Tensor, y: Tensor, crow: Tensor, col: Tensor) -> Tensor:
     """Return x_i . y_j for every edge (i, j) of a CSR pattern, (edges,), in chunks of edges."""
     rows = _row_of_edge(crow)
@@ -185,7 +156,7 @@ def knn_graph(x: Tensor, k: int, self_loops: bool = True, method: str = "exact")
         if not bool(torch.isfinite(unit).all()):
             row = int((~torch.isfinite(unit).all(dim=1)).nonzero()[0, 0])
             raise ValueError(f"knn_graph: row {row} of x has NaN or infinite values; repair or mask that item")
-        search = _nearest if method == "exact" else _nearly_nearest
+        search = _nearest if method == "exact" else nearly_nearest
         col = search(unit, k, self_loops).sort(dim=1).values.reshape(-1)
         crow = torch.arange(0, n * k + 1, k, device=x.device)
     weights = _EdgeDot.apply(unit, crow, col)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import torch
 import torch.utils.checkpoint
 from torch import Tensor
 
-__all__ = ["CHUNK_ELEMENTS", "pairwise_infonce", "top_columns", "unit_rows"]
+__all__ = ["CHUNK_ELEMENTS", "nearly_nearest", "pairwise_infonce", "top_columns", "unit_rows"]
 
 CHUNK_ELEMENTS = 2**23  # one block of similarities: 32 MiB in float32, a few blocks live at a time
 TILE = 1536  # a side of the square tiles: 9 MiB in float32, small enough for a cache, large enough for fast products
@@ -128,6 +131,36 @@ def unit_rows(x: Tensor) -> Tensor:
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(norm > 0, norm, 1.0)
+
+
+def nearly_nearest(unit: Tensor, k: int, self_loops: bool, seed: int = 0) -> Tensor:
+    """Return about the k nearest rows (I, k) by cosine of unit rows (I, d), in time that grows as I log I.
+
+    Nearest-neighbour descent (Dong et al., WWW 2011) by pynndescent, the same list on every call. A row that it finds
+    too few neighbours for (its graph falls apart among many equal or zero rows) is searched exactly. A row stands first
+    in its own list, or not at all.
+    """
+    from pynndescent import NNDescent
+
+    n = len(unit)
+    points = np.ascontiguousarray(unit.numpy(force=True))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Failed to correctly find n_neighbors")
+        found, _ = NNDescent(
+            points, metric="euclidean", n_neighbors=k + 1, random_state=seed, compressed=False
+        ).neighbor_graph  # on rows of one length the Euclidean order is that of the cosine
+    near = torch.from_numpy(found.astype(np.int64))
+    own = torch.arange(n)[:, None]
+    order = torch.argsort((near == own).to(torch.int8), dim=1, stable=True)  # the row itself goes to the end
+    near = near.gather(1, order)[:, :k]
+    missing = ((near < 0) | (near == own)).any(dim=1).nonzero().squeeze(1)
+    step = max(1, CHUNK_ELEMENTS // n)
+    for rows in missing.split(step):
+        block = (unit[rows] @ unit.T).scatter_(1, rows[:, None].to(unit.device), -torch.inf)
+        near[rows] = top_columns(block, k).cpu()
+    if self_loops:
+        near = torch.cat([own, near[:, : k - 1]], dim=1)
+    return near.to(unit.device)
 
 
 class _PairwiseInfoNCE(torch.autograd.Function):
