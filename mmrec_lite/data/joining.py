@@ -1,4 +1,4 @@
-"""Several catalogues as one: a larger corpus to pre-train on."""
+"""Several catalogues as one, a larger corpus to pre-train on; and a part of one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .dataset import MultimodalDataset
 from .errors import DataError, listing
 from .vectors import IndexedVectors
 
-__all__ = ["join"]
+__all__ = ["join", "part_of"]
 
 
 def join(datasets: Sequence[MultimodalDataset], name: str = "joined") -> MultimodalDataset:
@@ -50,6 +50,38 @@ def join(datasets: Sequence[MultimodalDataset], name: str = "joined") -> Multimo
             if all(data.sequences[key].rows == "items" for data in datasets)
         },
         card={"joined": names},
+    )
+
+
+def part_of(data: MultimodalDataset, items: np.ndarray, least: int = 1, name: str | None = None) -> MultimodalDataset:
+    """Return the shop that sells some of the items alone, to the users who took at least `least` of them.
+
+    `items` is a mask (I,) bool or row numbers. Rows keep their order and ids; features, sequences and their wording go
+    with them. Pictures stay where they are. Raises `DataError` where nobody took that many.
+    """
+    chosen = np.zeros(data.n_items, dtype=bool)
+    chosen[items] = True
+    user, item = (data.interactions[column].to_numpy() for column in ("user", "item"))
+    kept = chosen[item]
+    users = np.bincount(user[kept], minlength=data.n_users) >= max(least, 1)
+    kept &= users[user]
+    if not kept.any():
+        raise DataError(f"part_of: no user took {least} or more of the {int(chosen.sum())} items; name more of them.")
+    user_place, item_place = users.cumsum() - 1, chosen.cumsum() - 1
+    rows = {"items": chosen, "interactions": kept}
+    return data.replace(
+        name=name or f"{data.name}-part",
+        users=data.users[users].reset_index(drop=True),
+        items=data.items[chosen].reset_index(drop=True),
+        interactions=data.interactions[kept]
+        .assign(user=user_place[user[kept]], item=item_place[item[kept]])
+        .reset_index(drop=True),
+        features={key: matrix[chosen] for key, matrix in data.features.items()},
+        present={key: mask[chosen] for key, mask in data.present.items()},
+        sequences={
+            key: IndexedVectors(part.vectors, part.index[rows[part.rows]], part.rows)
+            for key, part in data.sequences.items()
+        },
     )
 
 

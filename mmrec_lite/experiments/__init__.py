@@ -5,6 +5,7 @@
 `studying` runs those and judges the papers' claims.
 """
 
+from mmrec_lite.experiments.curves import at_the_same_training_loss, loss_curves
 from mmrec_lite.experiments.lessons import record, sweep_lesson
 from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.runs import Result, collect, peak_memory, run, run_id
@@ -18,9 +19,11 @@ __all__ = [
     "Result",
     "Study",
     "ablate",
+    "at_the_same_training_loss",
     "collect",
     "export",
     "judge",
+    "loss_curves",
     "mean_and_sd",
     "measured",
     "noise",

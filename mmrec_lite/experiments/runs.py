@@ -119,6 +119,7 @@ def run(
     progress: bool = False,
     device: str = "auto",
     wait: bool = True,
+    pretrained: str | Path | None = None,
     also: Callable[[Result], Mapping[str, Any]] | None = None,
     **hyper: Any,
 ) -> Result:
@@ -127,8 +128,9 @@ def run(
     `seed` decides weights and batches, `split_seed` what is held out. `hyper` changes the profile's settings,
     `split_options` are those of ``mm.split``. With `save`, the result is written below that folder, and a run that is
     already there is read instead of repeated; one that another process is at is waited for, or, with `wait=False`,
-    refused as `Busy`. `also(result)`
-    gives further figures for the row; it is asked once, after the training, while model and report are there.
+    refused as `Busy`. `pretrained` names a
+    file of `Method.save_pretrained`: the stage "pretrain" is read from it instead of trained. `also(result)` gives
+    further figures for the row; it is asked once, after the training, while model and report are there.
 
     >>> import mmrec_lite as mm
     >>> result = mm.run("popularity", "bazaar")
@@ -138,15 +140,21 @@ def run(
     config = configure(method, profile, **hyper)
     dataset = load(data)
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
-    how = {"ks": list(ks), "candidates": candidates}
+    how: dict[str, Any] = {"ks": list(ks), "candidates": candidates}
+    if pretrained is not None:
+        how["pretrained"] = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
     with claim(save, name, wait):
         if save is not None and (Path(save) / name / "row.json").exists():
             return Result.load(Path(save) / name)
         started = time.perf_counter()
         model = create(method, parts, profile=profile, seed=seed, **hyper)
+        stages = None
+        if pretrained is not None:
+            model.load_pretrained(pretrained)
+            stages = [stage.name for stage in model.stages() if stage.name != "pretrain"]
         made = time.perf_counter()
-        history = fit(model, parts, checkpoint=checkpoint, progress=progress, device=device)
+        history = fit(model, parts, stages=stages, checkpoint=checkpoint, progress=progress, device=device)
         trained = time.perf_counter()
         report = evaluate(model, parts, ks=ks, candidates=candidates, seed=split_seed)
         seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}

@@ -15,6 +15,7 @@ from mmrec_lite.data import MultimodalDataset, load
 from mmrec_lite.data.masking import mask_modalities
 from mmrec_lite.evaluation import evaluate
 from mmrec_lite.experiments import runs
+from mmrec_lite.experiments.corpora import pretrained_part
 from mmrec_lite.experiments.studies import STUDIES, Study
 from mmrec_lite.experiments.sweeps import run_cells
 from mmrec_lite.methods import method_class
@@ -82,12 +83,15 @@ def run_studies(
 def _cell(settings: dict[str, Any], dataset: MultimodalDataset, wait: bool) -> dict[str, Any]:
     settings = dict(settings)
     method = settings.pop("method")
-    masked, words = settings.pop("masked", 0.0), settings.pop("words", None)
+    masked, words, corpus = settings.pop("masked", 0.0), settings.pop("words", None), settings.pop("corpus", None)
     if masked:
         dataset = mask_modalities(dataset, masked, settings["seed"])
     if words is not None:
         dataset = _fewer_words(dataset, words)
-    return runs.run(method, dataset, wait=wait, also=_also, **settings).row
+    if corpus is None:
+        return runs.run(method, dataset, wait=wait, also=_also, **settings).row
+    with pretrained_part(method, dataset, corpus, settings) as (small, file):
+        return runs.run(method, small, wait=wait, also=_also, pretrained=file, **settings).row
 
 
 @lru_cache(maxsize=4)
@@ -97,9 +101,11 @@ def _fewer_words(dataset: MultimodalDataset, n: int) -> MultimodalDataset:
 
     if "keywords" not in dataset.items:
         raise ValueError(f"data set {dataset.name!r} has no column items['keywords'] to take {n} words from.")
-    sentences = [" ".join(str(words).split()[:n]) for words in dataset.items["keywords"]]
-    vectors, _ = encode_sentences([[sentence] for sentence in sentences], TextEncoder())
-    return dataset.replace(name=f"{dataset.name}-words{n}", sequences=dataset.sequences | {"keywords": vectors})
+    words = dataset.items["keywords"].fillna("").str.split().str[:n].str.join(" ")
+    vectors, sentences = encode_sentences([[few] if few else [] for few in words], TextEncoder())
+    texts = dataset.texts | ({"keywords": sentences} if "keywords" in dataset.texts else {})
+    sequences = dataset.sequences | {"keywords": vectors}
+    return dataset.replace(name=f"{dataset.name}-words{n}", sequences=sequences, texts=texts)
 
 
 # What the papers measure beside the means over all users --------------------------------------------------------------
@@ -180,15 +186,16 @@ def judge(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out, columns=["better", "worse", "difference", "noise", "verdict"])
 
 
-def measured(study: str | None = None) -> pd.DataFrame:
-    """Return what `make reproduction` measured on the embedded shop: study, label, seed, metric, value, seconds.
+def measured(study: str | None = None, data: str = "bazaar") -> pd.DataFrame:
+    """Return what `make reproduction` measured on a data set: study, label, seed, metric, value, seconds.
 
-    Raises ``ValueError`` for a study that was not measured.
+    Raises ``ValueError`` for a study that was not measured there.
     """
     with (resources.files("mmrec_lite.experiments") / "measured.csv").open(encoding="utf-8") as opened:
         rows = pd.read_csv(opened, dtype={"label": str})
+    rows = rows[rows["data"] == data]
     if study is not None:
         rows = rows[rows["study"] == study]
         if rows.empty:
-            raise ValueError(f"{study!r} was not measured on the shop; run_study({study!r}) does it.")
+            raise ValueError(f"{study!r} was not measured on {data!r}; run_study({study!r}, {data!r}) does it.")
     return rows.reset_index(drop=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["cost_and_quality", "sensitivity", "study_beside_paper"]
+__all__ = ["cost_and_quality", "loss_against_loss", "sensitivity", "study_beside_paper"]
 
 
 def study_beside_paper(
@@ -92,4 +92,21 @@ def cost_and_quality(
         )
     ax.set_xscale("log")
     ax.margins(x=0.15, y=0.12)
+    return figure
+
+
+def loss_against_loss(curves: pd.DataFrame) -> Figure:
+    """Draw test loss over training loss, a line a seed and start, both as logarithms: time runs from right to left.
+
+    `curves` is what ``experiments.curves.loss_curves`` returns. Source: MP4SR Fig. 3.
+    """
+    figure, axes = new_figure(1, 1, (6.5, 4))
+    ax = axes[0, 0]
+    for n, (start, part) in enumerate(curves.groupby("start", sort=False)):
+        for m, (_, run) in enumerate(part.groupby("seed")):
+            label = start if m == 0 else None
+            look = {"color": COLOURS[n], "marker": MARKERS[n], "markersize": 5}
+            ax.plot(np.log(run["train"]), np.log(run["test"]), label=label, **look)
+    style_axes(ax, "", "log of the training loss", "log of the test loss", grid="both")
+    ax.legend(frameon=False, fontsize=FONT)
     return figure

@@ -1,0 +1,120 @@
+"""Loss curves: the test loss by a loop, the comparison by hand; a shop's halves and what is pre-trained on both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import mmrec_lite as mm
+from mmrec_lite.data import DataError
+from mmrec_lite.data.joining import join, part_of
+from mmrec_lite.experiments import at_the_same_training_loss, loss_curves, run_study
+from mmrec_lite.experiments.corpora import halves, pretrained_part
+from mmrec_lite.experiments.curves import next_item_loss_of
+from mmrec_lite.experiments.studying import _fewer_words
+from tests.methods.test_mp4sr import told_shop
+from tests.tiny import tiny_shop
+
+SHORT = {"epochs": 2, "pretrain_epochs": 1, "dim": 4, "experts": 2, "inner": 8}
+
+
+def test_the_test_loss_is_the_mean_cross_entropy_after_the_history():
+    parts = mm.split(tiny_shop(), "leave-one-out", seed=0)
+    model = mm.create("sasrec", parts, profile="lecture", dim=4, inner=8, seed=0)
+    mm.fit(model, parts, epochs=1, progress=False)
+    found = next_item_loss_of(model, parts)
+    model.eval()
+    model.read_history(("train", "valid"))
+    losses = []
+    for user, item in zip(*parts.pairs("test"), strict=True):
+        scores = model.score(torch.tensor([user])).double().numpy(force=True)[0]
+        losses.append(np.log(np.exp(scores - scores.max()).sum()) + scores.max() - scores[item])
+    assert found == pytest.approx(np.mean(losses), rel=1e-5)
+    model.read_history(("train",))
+    model.train()
+    assert next_item_loss_of(model, parts) == pytest.approx(found) and model.training
+    assert model.history_parts == ("train",)
+
+
+def test_curves_have_a_row_an_epoch_and_start():
+    curves = loss_curves(told_shop(), seeds=(0, 1), **SHORT)
+    assert curves.groupby(["seed", "start"])["epoch"].apply(list).tolist() == [[1, 2]] * 4
+    assert (curves[["train", "test"]] > 0).all(axis=None)
+    assert curves.equals(loss_curves(told_shop(), seeds=(0, 1), **SHORT))
+
+
+def test_both_starts_are_read_at_the_same_training_loss():
+    rows = [("a", 1, 4.0, 5.0), ("a", 2, 2.0, 3.0), ("a", 3, 2.5, 9.0), ("b", 1, 5.0, 7.0), ("b", 2, 3.0, 6.0)]
+    curves = pd.DataFrame([{"seed": 0, "start": s, "epoch": e, "train": x, "test": y} for s, e, x, y in rows])
+    found = at_the_same_training_loss(curves).set_index("start")
+    assert found["train"].tolist() == [3.0, 3.0]  # b never came lower
+    assert found.loc["a", "test"] == pytest.approx(4.0)  # half-way from 5 to 3; the way up at the end is not read
+    assert found.loc["b", "test"] == 6.0
+
+
+def test_a_part_keeps_what_belongs_to_its_items():
+    shop = told_shop()
+    mask = np.arange(shop.n_items) % 3 == 0
+    part = part_of(shop, mask, least=2)
+    old = shop.interactions.assign(item_id=shop.items["item_id"].to_numpy()[shop.interactions["item"]])
+    old = old.assign(user_id=shop.users["user_id"].to_numpy()[old["user"]])[mask[shop.interactions["item"]]]
+    old = old[old.groupby("user_id")["item"].transform("size") >= 2]
+    new = part.interactions.assign(item_id=part.items["item_id"].to_numpy()[part.interactions["item"]])
+    new = new.assign(user_id=part.users["user_id"].to_numpy()[new["user"]])
+    assert new[["user_id", "item_id"]].to_numpy().tolist() == old[["user_id", "item_id"]].to_numpy().tolist()
+    assert part.n_items == mask.sum() and part.n_users == old["user_id"].nunique() < shop.n_users
+    for name in shop.modalities:
+        assert np.array_equal(part.features[name], shop.features[name][mask])
+    kept = old.index.to_numpy()
+    for name, vectors in shop.sequences.items():
+        rows = np.flatnonzero(mask) if vectors.rows == "items" else kept
+        assert np.array_equal(part.sequences[name].index, vectors.index[rows]) and len(rows)
+    with pytest.raises(DataError, match="no user took 9999 or more of the"):
+        part_of(shop, mask, least=9999)
+
+
+def test_halves_share_no_item_and_are_joined_again():
+    shop = told_shop()
+    one, two = halves(shop)
+    assert set(one.items["item_id"]).isdisjoint(two.items["item_id"])
+    assert one.n_items + two.n_items == shop.n_items == join([one, two]).n_items
+    for half in (one, two):
+        assert half.interactions.groupby("user").size().min() >= 3
+
+
+def test_what_was_pretrained_on_both_halves_is_fine_tuned_on_one(tmp_path):
+    shop = told_shop()
+    rows = run_study("MP4SR Table 5", shop, save=tmp_path, progress=False, **SHORT).set_index("label")
+    assert "error" not in rows and rows["data"].nunique() == 1 and rows["id"].nunique() == 2
+    assert rows["epochs trained"].max() <= 2  # the stage "pretrain" was read from a file
+    made = {file: file.stat().st_mtime_ns for file in (tmp_path / "pretrained").glob("*.safetensors")}
+    assert len(made) == 2
+    again = run_study("MP4SR Table 5", shop, save=tmp_path, progress=False, **SHORT).set_index("label")
+    assert again["value"].equals(rows["value"]) and {f: f.stat().st_mtime_ns for f in made} == made
+
+
+def test_pretraining_first_or_in_one_go_is_the_same():
+    settings = {"protocol": "leave-one-out", "seed": 0, "split_seed": 0, "profile": "lecture", **SHORT}
+    with pretrained_part("mp4sr", told_shop(), "own", settings) as (half, file):
+        read = mm.run("mp4sr", half, pretrained=file, **settings)
+    whole = mm.run("mp4sr", half, **settings)
+    assert read.metrics == whole.metrics and read.row["id"] != whole.row["id"]
+
+
+def test_fewer_words_are_the_first_ones(monkeypatch):
+    shop = tiny_shop()
+    words = ["red mug cat", "", "blue", *["green lamp"] * (shop.n_items - 3)]
+
+    class Encoder:
+        def encode(self, texts, progress=False):
+            self.seen = list(texts)
+            return np.ones((len(texts), 2), dtype=np.float32)
+
+    encoder = Encoder()
+    monkeypatch.setattr("mmrec_lite.features.text.TextEncoder", lambda: encoder)
+    _fewer_words.cache_clear()
+    few = _fewer_words(shop.replace(items=shop.items.assign(keywords=words), texts={}), 2)
+    assert encoder.seen == ["red mug", "blue", "green lamp"]
+    assert few.sequences["keywords"].index[:4, 0].tolist() == [0, -1, 1, 2]
