@@ -31,6 +31,7 @@ def test_every_table_and_figure_has_a_line():
 
 def test_the_rows_are_of_known_cells():
     rows = measured()
+    assert len(rows) and set(rows["data"]) == {"bazaar"}
     assert not rows.duplicated(["study", "label", "seed"]).any() and rows["value"].notna().all()
     for name, part in rows.groupby("study"):
         assert set(part["label"]) <= set(STUDIES[name].recipes) and set(part["metric"]) == {STUDIES[name].metric}
@@ -41,8 +42,19 @@ def test_the_rows_are_of_known_cells():
 def test_new_rows_take_the_place_of_old_ones(tmp_path, monkeypatch):
     file = tmp_path / "measured.csv"
     monkeypatch.setattr(reproduction, "MEASURED", file)
-    row = {"label": "1", "seed": 0, "metric": "m", "value": 0.5}
+    row = {"label": "1", "seed": 0, "metric": "m", "value": 0.5, "data": "bazaar"}
     reproduction.keep(pd.DataFrame([{"study": "PAMD Table 3"} | row, {"study": "MICRO Table 4"} | row]))
+    reproduction.keep(pd.DataFrame([{"study": "PAMD Table 3"} | row | {"value": 0.1, "data": "a real set"}]))
     reproduction.keep(pd.DataFrame([{"study": "PAMD Table 3"} | row | {"value": 0.25}]))
-    kept = pd.read_csv(file)
-    assert kept[["study", "value"]].to_numpy().tolist() == [["MICRO Table 4", 0.5], ["PAMD Table 3", 0.25]]
+    kept = pd.read_csv(file)[["data", "study", "value"]].to_numpy().tolist()
+    assert kept[0] == ["a real set", "PAMD Table 3", 0.1]
+    assert kept[1:] == [["bazaar", "MICRO Table 4", 0.5], ["bazaar", "PAMD Table 3", 0.25]]
+
+
+def test_pairs_that_were_told_apart_are_named():
+    study = STUDIES["MICRO Table 6"]
+    values = {"Visual": (0.3, 0.4), "Textual": (0.302, 0.401), "Both": (0.5, 0.6)}
+    rows = pd.DataFrame([{"label": k, "seed": s, "value": v[s]} for k, v in values.items() for s in (0, 1)])
+    assert reproduction._verdicts(study, rows) == (
+        "agrees: Both > Visual (+0.200), Both > Textual (+0.199); 1 of 3 pairs not told apart"
+    )
