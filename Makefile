@@ -45,9 +45,8 @@ demo: env  ## the quick tour, executed: its tables and pictures as one page in b
 test: env  ## lint, unit tests, every notebook (nbval and papermill), a real JupyterLab in a browser
 	$(BIN)/ruff check .
 	@command -v apt-get >/dev/null && test "$$(id -u)" = 0 && $(MAKE) --no-print-directory browser || true
-	$(PY) -m pytest
-	$(if $(NOTEBOOKS),OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile \
-	  --nbval-lax --nbval-cell-timeout=$(CELL_TIMEOUT) $(NOTEBOOKS))
+	MMREC_TEST_THREADS=1 OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 \
+	  --nbval-lax --nbval-cell-timeout=$(CELL_TIMEOUT) tests $(NOTEBOOKS)
 
 lab: env  ## open the lessons in JupyterLab (this machine only, with a token)
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(wildcard notebooks/00_quick_tour.ipynb)

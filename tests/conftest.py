@@ -11,7 +11,47 @@ os.environ.pop("MMREC_FIGURES", None)  # a test never draws over the committed f
 
 import pytest
 
+from tests.hardness.ledger import Ledger
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+# In several processes the tests of a file stay together, for they share its fixtures; each lesson's runs are a group of
+# their own. What takes longest begins, so that no process waits for another at the end.
+APART = {"test_a_lesson_opens_and_runs", "test_runs_with_another_seed"}
+FIRST = ("tests/browser/", "notebooks/", "tests/notebooks/", "tests/hardness/", "tests/test_wheel.py")
+
+
+def group(nodeid: str) -> str:
+    """The tests that stay in one process with this one: a name, equal for all of them."""
+    file, *_, function = nodeid.split("[")[0].split("::")
+    return nodeid if function in APART else file
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that sees every report keeps the ledger; under pytest-xdist that is not a worker."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Ledger(), "ledger")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest, where several processes share the tests."""
+    if hasattr(config, "workerinput"):
+        places = [next((n for n, start in enumerate(FIRST) if i.nodeid.startswith(start)), len(FIRST)) for i in items]
+        items[:] = [items[n] for n in sorted(range(len(items)), key=places.__getitem__)]
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's own `--dist=loadgroup` (3.8) is without effect under pytest 9.2
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Share out groups, in the order in which they were collected."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,10 @@ import json
 import sys
 from pathlib import Path
 
+from tests.hardness.ledger import LEDGER
+
 ROOT = Path(__file__).resolve().parents[2]
-LEDGER, PAGE = ROOT / "build" / "hardness.json", ROOT / "tests" / "README.md"
+PAGE = ROOT / "tests" / "README.md"
 BEGIN, END = "<!-- hardness -->", "<!-- /hardness -->"
 
 
