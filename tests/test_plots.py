@@ -121,6 +121,13 @@ def test_a_row_of_a_graph_is_sorted_and_without_itself() -> None:
     assert len(row.items) == (dense[3] > 0).sum() - 1
 
 
+def test_a_long_title_ends_in_dots(shop: MultimodalDataset) -> None:
+    figure = plots.shelf(shop, [0, 1], ["a hand-painted teapot of the finest recycled bone china", "a cup"])
+    long, short = (text.get_text() for text in figure.axes[0].texts)
+    assert long.endswith("…") and long.count("\n") == 2 and max(map(len, long.split("\n"))) <= 15
+    assert short == "a cup"
+
+
 def test_pictures_keep_their_shape_and_a_missing_one_is_grey(shop: MultimodalDataset) -> None:
     wide, square, missing = plots.item_pictures(shop, [0, 1, 11])
     assert (wide[48, 48] == (255, 0, 0)).all()

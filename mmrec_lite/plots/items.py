@@ -87,7 +87,7 @@ def shelf(
     for place, (picture, text) in enumerate(zip(item_pictures(data, items), words, strict=True)):
         x, y = place % columns * step_x + 7, place // columns * step_y + 2
         sheet.picture(picture, x, y)
-        sheet.caption(text, x + TILE / 2, y + TILE + 3, width=16, lines=3)
+        sheet.caption(text, x + TILE / 2, y + TILE + 3, width=15, lines=3)
     return sheet.finish()
 
 
@@ -136,7 +136,7 @@ class _Panel:
             note += f"\n{self.alike(row.items).sum()} of {len(row.items)} same {self.same} ✓"
         self.sheet.text(134, y + 12, row.label, size=FONT, fontweight="bold", va="top")
         below = y + 34 + 17 * row.label.count("\n")
-        self.sheet.text(134, below, note.strip(), color=GREY, va="top", linespacing=1.3)
+        self.sheet.text(134, below, note.strip(), size=FONT - 1.5, color=GREY, va="top", linespacing=1.3)
 
     def neighbours(self, row: NeighbourRow, y: int) -> None:
         """Draw the pictures, bars and weights of one row."""
@@ -146,9 +146,8 @@ class _Panel:
             x = LABELS_END + c * STEP_X
             sheet.picture(picture, x, y + 2)
             self.bar(x, y + TILE + 5, {name: row.parts[name][c] / self.longest for name in row.parts})
-            sheet.text(
-                x + TILE / 2, y + TILE + 14, f"{row.weights[c]:.3f}{' ✓' if alike[c] else ''}", ha="center", va="top"
-            )
+            words = f"{row.weights[c]:.3f}{' ✓' if alike[c] else ''}"
+            sheet.text(x + TILE / 2, y + TILE + 14, words, size=FONT - 0.5, ha="center", va="top")
         if len(row.items) > self.columns:
             more = f"+{len(row.items) - self.columns}"
             sheet.text(LABELS_END + self.columns * STEP_X + 20, y + TILE / 2, more, color=GREY, ha="right", va="center")
@@ -196,8 +195,7 @@ class Sheet:
 
     def caption(self, words: str, x: float, y: float, width: int, lines: int, size: float = FONT - 2.5) -> None:
         """Write words below a picture, in lines of at most `width` letters."""
-        short = textwrap.shorten(words, width * lines - 2, placeholder="…")
-        wrapped = "\n".join(textwrap.wrap(short, width)[:lines])
+        wrapped = "\n".join(textwrap.wrap(words, width, max_lines=lines, placeholder="…"))
         self.text(x, y, wrapped, size=size, ha="center", va="top", linespacing=1.1)
 
     def finish(self) -> Figure:

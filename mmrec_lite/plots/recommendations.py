@@ -41,7 +41,7 @@ def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns
     for place, row in enumerate(rows):
         y = place * STEP_Y + 6
         sheet.text(4, y + 8, row.label, size=FONT, fontweight="bold", va="top")
-        sheet.text(4, y + 30, row.note, color=GREY, va="top", linespacing=1.3)
+        sheet.text(4, y + 30, row.note, size=FONT - 1.5, color=GREY, va="top", linespacing=1.3)
         shown = list(row.items)[:columns]
         hits = list(row.hits) or [False] * len(shown)
         words = list(row.words) or [item_title(data, item) for item in shown]
@@ -49,7 +49,7 @@ def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns
             x = LABELS + column * STEP_X
             sheet.picture(picture, x, y, colour=HIT if hits[column] else "")
             tick = "✓ " if hits[column] else ""
-            sheet.caption(tick + words[column], x + TILE / 2, y + TILE + (13 if row.parts else 6), width=16, lines=2)
+            sheet.caption(tick + words[column], x + TILE / 2, y + TILE + (13 if row.parts else 6), width=15, lines=2)
             left = x
             for name, shares in row.parts.items():
                 sheet.bars.setdefault(names.index(name), []).append((left, y + TILE + 5, TILE * float(shares[column])))

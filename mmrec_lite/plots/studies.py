@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cost_and_quality", "loss_against_loss", "sensitivity", "study_beside_paper"]
 
+PANELS = 3  # of `sensitivity` in a row
+
 
 def study_beside_paper(
     rows: pd.DataFrame,
@@ -59,15 +61,20 @@ def sensitivity(rows: pd.DataFrame, marks: Mapping[str, str] | None = None, titl
     """Draw each study's value over its hyper-parameter, a panel each; seeds pale, the mean full.
 
     `rows` has columns study, label (the hyper-parameter's value), seed, value and metric. `marks` maps a study to the
-    label the paper recommends (a dotted line), `titles` to the panel's title. Labels stand at equal distances.
+    label the paper recommends (a dotted line), `titles` to the panel's title. Labels stand at equal distances; three
+    panels stand in a row, so that a wall can show them.
     """
     names = list(dict.fromkeys(rows["study"]))
-    figure, axes = new_figure(1, len(names), (max(3.0, 2.7 * len(names)), 3.0))
-    for ax, name in zip(axes[0], names, strict=True):
+    columns = min(len(names), PANELS)
+    lines = -(-len(names) // columns)
+    figure, axes = new_figure(lines, columns, (max(3.0, 3.0 * columns), 2.9 * lines))
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    for ax, name in zip(axes.flat, names, strict=False):
         part = rows[rows["study"] == name]
         labels = list(dict.fromkeys(part["label"]))
         wide = part.pivot_table(index="label", columns="seed", values="value", sort=False).loc[labels]
-        style_axes(ax, (titles or {}).get(name, name), y=str(part["metric"].iloc[0]) if ax is axes[0, 0] else "")
+        style_axes(ax, (titles or {}).get(name, name), y=str(part["metric"].iloc[0]) if ax in axes[:, 0] else "")
         for _, values in wide.items():
             ax.plot(range(len(labels)), values, color=COLOURS[0], alpha=0.35, linewidth=1)
         ax.plot(range(len(labels)), wide.mean(axis=1), color=COLOURS[0], marker="o", linewidth=2)

@@ -42,6 +42,14 @@ def test_a_sensitivity_panel_keeps_the_order_of_values(rows):
     assert list(ax.lines[3].get_xdata()) == [1, 1]
 
 
+def test_three_sensitivity_panels_stand_in_a_row(rows):
+    five = pd.concat([rows.assign(study=f"knob {n}") for n in range(5)])
+    figure = plots.sensitivity(five)
+    assert [ax.get_visible() for ax in figure.axes] == [True] * 5 + [False]
+    assert [bool(ax.get_ylabel()) for ax in figure.axes[:5]] == [True, False, False, True, False]
+    assert figure.get_size_inches()[0] <= 9
+
+
 def test_cost_is_on_a_logarithmic_axis(rows):
     (ax,) = plots.cost_and_quality(rows, value="value").axes
     assert ax.get_xscale() == "log" and {t.get_text() for t in ax.texts} == set(rows["label"])

@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 MAX_LINES = 15
+MAX_WIDTH = 120  # what a page of 1,100 points and a laptop beside the file browser show
 MAX_BYTES = 1_500_000
 REQUIRED_PARAMETERS = ("seed", "profile")
 TIMINGS = ("papermill", "execution", "ExecuteTime")
@@ -81,6 +82,8 @@ def _cell(cell: NotebookNode) -> Iterator[str]:
     if cell.cell_type == "code":
         if (lines := len(cell.source.splitlines())) > MAX_LINES:
             yield f"{lines} lines, {MAX_LINES} at most: the code belongs in the library"
+        if (width := max(map(len, cell.source.splitlines()), default=0)) > MAX_WIDTH:
+            yield f"a line of {width} letters, {MAX_WIDTH} at most: a page cuts it off"
         if cell.source.rstrip().endswith(";"):
             yield "ends with ';': that changes the output when nbval runs it"
         for output in cell.outputs:

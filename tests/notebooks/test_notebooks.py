@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def test_every_parameter_is_typed_and_explained(notebook: Path) -> None:
         if not parameter["help"] or parameter["inferred_type_name"] == "None"
     ]
     assert vague == [], "write `name: type = value  # what it does`"
+
+
+@each_notebook
+def test_teaches(notebook: Path) -> None:
+    """Objectives, time, two exercises with their difficulty, and one at least to fill in, check and look up."""
+    lesson = nbformat.read(notebook, as_version=4)
+    words = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    tags = [tag for cell in lesson.cells for tag in cell.metadata.get("tags", [])]
+    assert "**You will learn**" in words or "**What you will learn**" in words
+    assert re.search(r"\*\*Time\*\* .*(minute|hour)", words)
+    assert len(re.findall(r"difficulty \d(?: of |/)5, ", words)) >= 2
+    assert tags.count("exercise") >= 1 and tags.count("solution") >= 1
+    assert tags.count("exercise") == tags.count("check") and "<details><summary>" in words
+    unsolved = [cell.source for cell in lesson.cells if "check" in cell.metadata.get("tags", []) and not cell.outputs]
+    assert unsolved == [], "an exercise nobody has filled in still says so"
 
 
 @pytest.mark.slow
@@ -106,6 +122,7 @@ FAULTS: dict[str, tuple[Callable[[NotebookNode], object], str]] = {
     "path in html": (adds(html("<b>/Users/ann</b>")), "/Users/ann"),
     "error": (adds(new_output("error", ename="KeyError", evalue="k")), "KeyError"),
     "long": (lambda nb: nb.cells[2].update(source="x = 1\n" * 16), "16 lines"),
+    "wide": (lambda nb: nb.cells[2].update(source="x = " + "1 + " * 40 + "1"), "a line of 165 letters"),
     "semicolon": (lambda nb: nb.cells[2].update(source="plot();\n"), "ends with ';'"),
     "img": (adds(html('<img src="a.png" alt="">')), "<img> without"),
     "markdown image": (lambda nb: nb.cells[0].update(source="![](a.png)"), "without alternative text"),
