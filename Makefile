@@ -11,7 +11,7 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks student slides site colab voila figures table reproduction lock bench audit coverage \
+.PHONY: help env demo test lab notebooks student slides site colab voila figures table reproduction lock bench peers audit coverage \
         mutants oldest browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
@@ -95,6 +95,13 @@ bench: env  ## speed and memory, on data of the size of a published set (minutes
 	$(PY) -m pytest tests/benchmarks -k "$(ONLY)" --benchmark-only --benchmark-json=build/bench.json
 	$(PY) -m tests.benchmarks.table build/bench.json tests/benchmarks/README.md
 
+peers: .venv-peers/.stamp  ## RecBole and cornac, in .venv-peers: to be compared with (they need an older NumPy)
+
+.venv-peers/.stamp: tests/benchmarks/peers.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(PY) .venv-peers
+	VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/uv pip install --quiet -r tests/benchmarks/peers.txt
+	@touch $@
+
 # Each runs in an environment of its own; pip-audit asks a service on the internet about every locked package.
 audit: env  ## security: known holes of the locked packages (pip-audit), our own source (bandit)
 	$(BIN)/uv tool run bandit --quiet --recursive mmrec_lite
@@ -125,5 +132,5 @@ browser: env  ## install Chromium for the browser tests, if it is missing
 	  { echo "Chromium could not be installed. As an administrator: apt-get install chromium"; exit 1; }; fi
 
 clean:  ## remove what the other targets made, except .venv
-	rm -rf build dist mutants .venv-oldest .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf build dist mutants .venv-oldest .venv-peers .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

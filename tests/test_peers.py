@@ -1,0 +1,143 @@
+"""Methods of other libraries: export, process, ranking, our metrics; a stand-in, and the real ones if they are there."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mmrec_lite as mm
+from mmrec_lite import experiments
+from mmrec_lite.experiments import PEERS, PeerError, peers, run_peer, run_peers
+from tests.tiny import tiny_shop
+
+FAKE = {"python": sys.executable, "runner": Path(__file__).with_name("fake_peer.py")}
+NAMES = list(PEERS)
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return tiny_shop()
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """As if this interpreter had the peers."""
+    monkeypatch.setattr(peers, "_has", lambda python, library: True)
+
+
+def real(name: str):
+    missing = peers.absent(name)
+    return pytest.mark.skipif(bool(missing), reason=missing)
+
+
+@pytest.mark.parametrize("protocol", ["ratio", "leave-one-out"])
+def test_a_peers_ranking_is_measured_as_ours(shop, installed, protocol):
+    """The stand-in ranks by popularity: the export, the process and the way back must give what our method gives."""
+    theirs = run_peer("cornac vbpr", shop, protocol=protocol, split_seed=1, epochs=3, **FAKE)
+    ours = mm.run("popularity", shop, protocol=protocol, split_seed=1)
+    assert theirs.metrics == ours.metrics
+    pd.testing.assert_frame_equal(theirs.per_user, ours.per_user)
+    row = theirs.row
+    assert (row["method"], row["seconds an epoch"], row["epochs trained"]) == ("cornac vbpr", 0.25, 3)
+    assert row["split hash"] == ours.row["split hash"] and row["peak memory MiB"] == 50
+
+
+def test_what_a_peer_puts_among_the_best_from_training_is_struck(shop, installed):
+    good = run_peer("cornac bpr", shop, how="popularity", ks=(30,), **FAKE)
+    bad = run_peer("cornac bpr", shop, how="forgets training", ks=(30,), **FAKE)
+    assert bad.metrics == good.metrics
+
+
+def test_a_saved_peer_is_read_and_not_run_again(shop, installed, tmp_path, monkeypatch):
+    first = run_peer("recbole sgl", shop, save=tmp_path, **FAKE)
+    monkeypatch.setattr(peers, "run_job", lambda *a, **k: pytest.fail("ran again"))
+    assert run_peer("recbole sgl", shop, save=tmp_path, **FAKE).row == first.row
+    assert experiments.collect(tmp_path)["method"].tolist() == ["recbole sgl"]
+    with pytest.raises(pytest.fail.Exception, match="ran again"):
+        run_peer("recbole sgl", shop, save=tmp_path, n_layers=1, **FAKE)
+
+
+def test_ids_that_another_program_would_break_survive(shop, installed):
+    odd = dataclasses.replace(
+        shop,
+        users=shop.users.assign(user_id=[f"user {n},\t'x'" for n in range(len(shop.users))]),
+        items=shop.items.assign(item_id=[f"[PAD] {n}" for n in range(len(shop.items))]),
+    )
+    assert run_peer("cornac bpr", odd, **FAKE).metrics == run_peer("cornac bpr", shop, **FAKE).metrics
+
+
+def test_an_absent_peer_is_named_with_how_to_get_it(shop, tmp_path):
+    nowhere = tmp_path / "python"
+    table = run_peers("recbole lightgcn, cornac vbpr", shop, python=nowhere)
+    assert table["label"].tolist() == ["recbole lightgcn", "cornac vbpr"]
+    for error in table["error"]:
+        assert str(nowhere) in error and "make peers" in error and "MMREC_PEERS" in error
+    with pytest.raises(PeerError, match="is not installed in the environment of"):
+        run_peer("recbole sgl", shop, python=sys.executable)
+    with pytest.raises(ValueError, match="there is no peer 'recbole bert'; peers: recbole lightgcn"):
+        run_peers(["recbole bert"], shop)
+
+
+def test_where_the_peers_interpreter_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("MMREC_PEERS", raising=False)
+    (tmp_path / ".venv-peers/bin").mkdir(parents=True)
+    (tmp_path / ".venv-peers/bin/python").touch()
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert peers.interpreter() == tmp_path / ".venv-peers/bin/python"
+    monkeypatch.setenv("MMREC_PEERS", "/elsewhere/python")
+    assert peers.interpreter() == Path("/elsewhere/python") and peers.interpreter("/given") == Path("/given")
+
+
+def test_a_peer_that_fails_costs_its_own_rows_alone(shop, installed):
+    with pytest.raises(PeerError, match=r"recbole sgl failed \(exit 1\):\nthe peer's last words"):
+        run_peer("recbole sgl", shop, how="crash", **FAKE)
+    with pytest.raises(PeerError, match="the ranking for valid is int32"):
+        run_peer("recbole sgl", shop, how="short", **FAKE)
+    table = run_peers(["recbole sgl"], shop, seeds=(0, 1), how="crash", **FAKE)
+    assert table["seed"].tolist() == [0, 1] and table["error"].str.contains("last words").all()
+    bare = dataclasses.replace(shop, features={}, present={})
+    with pytest.raises(PeerError, match="needs features, but data set 'tiny' has none"):
+        run_peer("cornac vbpr", bare, **FAKE)
+
+
+def test_a_ranking_as_a_method_keeps_its_order(shop):
+    split = mm.split(shop, "ratio", seed=0)
+    model = peers.Ranking(split, np.array([3, 5]), np.array([[7, 2, -1], [0, -1, -1]]))
+    scores = model.score(torch_like([5, 3, 4]))
+    assert scores.argmax(1)[:2].tolist() == [0, 7] and (scores > -np.inf).sum(1).tolist() == [1, 2, 0]
+    assert scores[1, 7] > scores[1, 2]
+
+
+def torch_like(values):
+    import torch
+
+    return torch.tensor(values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [pytest.param(n, marks=real(n)) for n in NAMES])
+def test_a_real_peer_agrees_with_its_own_metric(name):
+    """Ours on the ranking that came back against RecBole's own evaluator: the ids and the masks are right."""
+    protocol = "leave-one-out" if "sasrec" in name else "ratio"
+    row = run_peer(name, tiny_shop(n_users=60), protocol=protocol, epochs=4).row
+    assert row["epochs trained"] >= 1 and row["seconds an epoch"] > 0 and 0 < row["recall@20"] <= 1
+    own = row["valid by its own metric"]
+    if "sasrec" in name:  # RecBole recommends to sequences what they already hold; ours may not be worse
+        assert 0 < own <= row["valid recall@20"]
+    elif own is not None:  # RecBole rounds to four digits
+        assert own == pytest.approx(row["valid recall@20"], abs=1e-4)
+
+
+@pytest.mark.slow
+@real("recbole lightgcn")
+def test_recboles_lightgcn_is_as_good_as_ours():
+    """The same method, width, layers, rate and split: within the noise of training again."""
+    theirs = run_peer("recbole lightgcn", "bazaar", threads=1)
+    ours = mm.run("lightgcn", "bazaar", lr=5e-3, epochs=200)
+    assert theirs.metrics["recall@20"] == pytest.approx(ours.metrics["recall@20"], abs=0.012)
