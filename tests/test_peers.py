@@ -1,4 +1,4 @@
-"""Methods of other libraries: export, process, ranking, our metrics; a stand-in, and the real ones if they are there."""
+"""Methods of other libraries: export, process, ranking, our metrics; a stand-in, and the real ones where they are."""
 
 from __future__ import annotations
 
