@@ -167,8 +167,9 @@ def _continue(url: str, partial: Path, timeout: float, report: Callable[[int, in
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length is not None else None
         etag = answer.headers.get("ETag", "")
-        tag_file.write_text(etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", ""))
         with partial.open("ab" if resumed else "wb") as file:
+            # Not before the old bytes are gone: a run killed in between would go on with them under the new tag.
+            tag_file.write_text(etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", ""))
             while block := answer.read(_BLOCK):
                 file.write(block)
                 done += len(block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,23 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(server, tmp_path):
     with pytest.raises(DataError):
         fetch(server.url, tmp_path, attempts=1, wait=0)
     server.content, server.etag = b"another" * 10_000, '"two"'
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == server.content
+
+
+@pytest.mark.parametrize("step", ["open", "write_text"])
+def test_a_kill_between_the_new_tag_and_the_new_bytes_mixes_no_two_files(server, tmp_path, monkeypatch, step):
+    """`step` is where the second run, which finds another file on the server, ends."""
+    server.cuts = 1
+    with pytest.raises(DataError):
+        fetch(server.url, tmp_path, attempts=1, wait=0)
+    server.content, server.etag = b"another" * 30_000, '"two"'
+
+    def ends(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, step, ends)
+        fetch(server.url, tmp_path, wait=0)
     assert fetch(server.url, tmp_path, wait=0).read_bytes() == server.content
 
 
