@@ -24,8 +24,9 @@ def read_matrix(source: Matrix, modality: str) -> tuple[np.ndarray, str]:
         if path.suffix != ".npy":
             raise DataError(f"{what}: features are read from .npy; convert the file with numpy.save.")
         try:
-            matrix = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+            with path.open("rb") as file:
+                matrix = np.lib.format.read_array(file, allow_pickle=False)
+        except Exception as error:  # whatever a damaged header provokes is one kind of refusal
             raise DataError(f"{what}: not readable as a matrix of numbers ({error}).") from None
     else:
         matrix, what = np.asarray(source), f"features[{modality!r}]"
