@@ -49,6 +49,11 @@ class Handler(BaseHTTPRequestHandler):
             server.broken -= 1
             self.send_error(503)
             return
+        if self.path.endswith("moved"):
+            self.send_response(302)
+            self.send_header("Location", server.url.replace("127.0.0.1", "0.0.0.0"))
+            self.end_headers()
+            return
         if self.path.endswith("nothing"):
             self.send_error(404)
             return
@@ -145,8 +150,16 @@ def test_errors_of_the_server(server, tmp_path):
     server.broken = 9
     with pytest.raises(DataError, match=r"503 .*; 3 attempts without progress"):
         fetch(server.url.replace("file", "other"), tmp_path, attempts=3, wait=0)
-    with pytest.raises(DataError, match="is no http address"):
+    with pytest.raises(DataError, match="is no https address"):
         fetch("file:///etc/hostname", tmp_path)
+
+
+def test_plain_http_is_for_this_machine_only(server, tmp_path):
+    with pytest.raises(DataError, match=r"'http://example.org/a' is no https address"):
+        fetch("http://example.org/a", tmp_path)
+    with pytest.raises(DataError, match=r"'http://0.0.0.0:.* is no https address"):  # where a redirection leads
+        fetch(server.url.replace("file.bin", "moved"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_addresses_are_made_of_the_category():

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import re
+import tracemalloc
 
+import numpy as np
 import pytest
+from scipy import sparse
 
-from tests.hardness.formats import FORMATS, PAIRS, Format, held
+from mmrec_lite.data import DataError
+from mmrec_lite.data.readers.mmssl import read_sparse
+from mmrec_lite.data.readers.tables import natural_order
+from tests.hardness.formats import FORMATS, PAIRS, Format, held, packed
 
 ODD = [
     "", " ", "a,b", "a b", "a\tb", "🛒", "1e3", "007", "NaN", "nan", "inf", "-1", "null", "None", "true", str(10**18),
@@ -118,3 +125,44 @@ def test_one_odd_value_in_a_table(name, tried):
 def test_the_files_are_valid_as_they_are():
     for name, form in FORMATS.items():
         assert isinstance(form, Format) and not isinstance(held(form, {}), str), name
+
+
+def test_a_matrix_without_columns_is_named():
+    """Found by atheris: the error named the modality and not the file."""
+    assert "image_feat.npy: expected a matrix" in held(FORMATS["mmrec"], {"image_feat.npy": packed(np.zeros((3, 0)))})
+
+
+def test_an_id_of_thousands_of_digits_is_an_id():
+    """Python reads no number of more than 4,300 digits; ids are put into the order of numbers all the same."""
+    long, longer = "9" * 5000, "1" + "0" * 5000
+    assert natural_order([longer, "10", long, "2", "02"]) == ["02", "2", "10", long, longer]
+
+
+CRAFTED = {
+    "a memo of 2^24 places": b"\x80\x02Nr" + (2**24).to_bytes(4, "little") + b".",
+    "an array of 2^40 numbers": b"\x80\x02cnumpy\nndarray\n\x8a\x06" + (2**40).to_bytes(6, "little") + b"\x85\x85R.",
+    "numbers that are objects": b"\x80\x02cnumpy\ndtype\nX\x02\x00\x00\x00O8\x85R.",
+    "a number of 2^40 bytes": b"\x80\x02cnumpy\ndtype\nX\x0e\x00\x00\x00V1099511627776\x85R.",
+    "no end": b"\x80\x02N",
+}
+
+
+@pytest.mark.parametrize("what", CRAFTED)
+def test_a_crafted_pickle_claims_no_memory(what, tmp_path, tried):
+    (tmp_path / "trnMat.pkl").write_bytes(CRAFTED[what])
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"trnMat.pkl: not a pickled SciPy matrix"):
+            read_sparse(tmp_path / "trnMat.pkl")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    tried("pickles that claim gigabytes, or are cut", 1, "refused, below 16 MiB of memory")
+
+
+def test_row_pointers_that_count_more_than_there_is(tmp_path):
+    matrix = sparse.csr_matrix(np.eye(3))
+    matrix.indptr = np.array([0, 10**12, 10**12, 10**12])
+    (tmp_path / "trnMat.pkl").write_bytes(pickle.dumps(matrix, protocol=2))
+    with pytest.raises(DataError, match="row pointers do not count its entries"):
+        read_sparse(tmp_path / "trnMat.pkl")
