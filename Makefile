@@ -11,8 +11,8 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks student slides site colab voila figures table reproduction lock bench peers audit coverage \
-        mutants oldest browser clean
+.PHONY: help env demo test lab notebooks student slides site colab voila figures table reproduction lock bench peers audit \
+        fuzz coverage mutants oldest browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
 
@@ -108,6 +108,13 @@ audit: env  ## security: known holes of the locked packages (pip-audit), our own
 	@mkdir -p build
 	@grep -v '^#' requirements.lock | sed 's/ *;.*//' > build/audit.txt
 	$(BIN)/uv tool run pip-audit --requirement build/audit.txt --no-deps --disable-pip
+
+# In a folder of its own beside the environment: only this target needs atheris.
+fuzz: env  ## atheris on every reader, FUZZ_SECONDS=60 each (Linux); FUZZ=movielens for one
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --target build/atheris atheris
+	for name in $(or $(FUZZ),$$($(PY) -c 'from tests.hardness.formats import FORMATS; print(*FORMATS)')); do \
+	  PYTHONPATH=$(CURDIR)/build/atheris $(PY) -m tests.hardness.fuzz $$name -max_total_time=$(or $(FUZZ_SECONDS),60) \
+	    -artifact_prefix=build/fuzz-$$name- || exit 1; done
 
 coverage: env  ## which lines and branches of mmrec_lite the unit tests reach
 	$(PY) -m pytest -m "not browser and not notebook" --cov=mmrec_lite --cov-branch --cov-report=term:skip-covered

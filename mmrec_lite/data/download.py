@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,10 +107,10 @@ def fetch(
     Bytes go to `name.partial`; a connection that breaks is taken up where it broke, in this run (`attempts` times
     without progress, waiting 1, 2, 4, ... times `wait` seconds) or in a later one. A server's ETag or date tells
     whether the file is still the same. `checksum` is "md5:…" or "sha256:…"; a file that does not have it is deleted.
-    The length the server names must be reached. `report` is told bytes done and total. Raises `DataError`.
+    The length the server names must be reached. Addresses are https, but of servers on
+    this machine. `report` is told bytes done and total. Raises `DataError`.
     """
-    if not url.startswith(("https://", "http://")):
-        raise DataError(f"download: {url!r} is no http address.")
+    _require_encrypted(url)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / url.rsplit("/", 1)[-1]
@@ -155,6 +156,13 @@ def published_md5(url: str, timeout: float = 60.0) -> str | None:
     return f"md5:{found[0].lower()}" if found else None
 
 
+def _require_encrypted(url: str) -> None:
+    """Anybody on the way could change what comes by plain http; this machine's own servers may speak it."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")):
+        raise DataError(f"download: {url!r} is no https address.")
+
+
 def _continue(url: str, partial: Path, timeout: float, report: Callable[[int, int | None], None] | None) -> None:
     """Append to `partial` what is missing, or begin anew where the server's file is another one."""
     tag_file = partial.with_name(partial.name + ".tag")
@@ -162,13 +170,15 @@ def _continue(url: str, partial: Path, timeout: float, report: Callable[[int, in
     tag = tag_file.read_text() if done and tag_file.exists() else ""
     headers = {"Range": f"bytes={done}-", "If-Range": tag} if done and tag else {}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+        _require_encrypted(answer.url)  # where a redirection has led
         resumed = answer.status == 206
         done = done if resumed else 0
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length is not None else None
         etag = answer.headers.get("ETag", "")
-        tag_file.write_text(etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", ""))
         with partial.open("ab" if resumed else "wb") as file:
+            # Not before the old bytes are gone: a run killed in between would go on with them under the new tag.
+            tag_file.write_text(etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", ""))
             while block := answer.read(_BLOCK):
                 file.write(block)
                 done += len(block)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +120,7 @@ def _beside(folder: Path, write) -> Path:
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         raise DataError(f"export: {folder} is not empty; choose a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         partial.mkdir()
         write(partial)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
-import os
 import shutil
+import uuid
 import warnings
 import zipfile
 import zlib
@@ -37,8 +38,9 @@ def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
     folder = folder.absolute()
     _refuse_occupied(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    unique = uuid.uuid4().hex[:12]  # not the process's number: in a container each run may have the same
+    partial = folder.with_name(f".{folder.name}.{unique}.partial")
+    old = folder.with_name(f".{folder.name}.{unique}.old")
     try:
         partial.mkdir()
         _write(dataset, partial)
@@ -146,6 +148,12 @@ def read(folder: Path) -> dict:
 def _read_index(folder: Path) -> dict:
     path = folder / INDEX
     if not path.is_file():
+        left = sorted(folder.absolute().parent.glob(f".{glob.escape(folder.absolute().name)}.*.old/{INDEX}"))
+        if left and not folder.exists():
+            raise DataError(
+                f"{folder}: a run that was to replace this data set was killed. The former one lies whole in "
+                f"{left[-1].parent}: give it its name again."
+            )
         raise DataError(
             f"{folder}: there is no {INDEX} in it. A data set's folder is written by MultimodalDataset.save "
             f"or `mmrec data prepare`."

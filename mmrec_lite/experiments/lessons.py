@@ -84,6 +84,8 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
             if not row.get("error"):
                 return row
         target.mkdir(parents=True, exist_ok=True)
+        for left in target.glob(".*"):  # by a process that was killed
+            left.unlink()
         row = {"format": runs.FORMAT, "id": name, "notebook": notebook.name, **parameters}
         started = time.perf_counter()
         beside = target / f".notebook.{uuid.uuid4().hex[:8]}.ipynb"  # papermill writes it after each cell

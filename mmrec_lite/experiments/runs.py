@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import importlib.metadata
 import json
@@ -147,6 +148,8 @@ def run(
     with claim(save, name, wait):
         if save is not None and (Path(save) / name / "row.json").exists():
             return Result.load(Path(save) / name)
+        for left in Path(save).glob(f".{glob.escape(name)}.*") if save is not None else ():  # by a killed process
+            shutil.rmtree(left, ignore_errors=True)
         started = time.perf_counter()
         model = create(method, parts, profile=profile, seed=seed, **hyper)
         stages = None
@@ -237,7 +240,7 @@ def peak_memory() -> float:
 
 def collect(folder: str | Path) -> pd.DataFrame:
     """Return all runs saved below a folder as one table, one row a run, sorted by id."""
-    rows = [read_row(file.parent) for file in sorted(Path(folder).glob("*/row.json"))]
+    rows = [read_row(file.parent) for file in sorted(Path(folder).glob("[!.]*/row.json"))]  # .name: begun, not ended
     if not rows:
         raise ValueError(f"{folder} holds no results; run(save=...), sweep(save=...) or `mmrec run --save` write them.")
     return pd.DataFrame(rows)

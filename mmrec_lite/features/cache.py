@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ _KEY = 32  # hexadecimal digits of a SHA-256 that are kept: 128 bits
 
 
 class VectorCache:
-    """Vectors by content, in one folder for each model: ``folder/<model's fingerprint>/NNNNNN.npy``.
+    """Vectors by content, in one folder for each model: ``folder/<model's fingerprint>/NNNNNN-<random>.npy``.
 
     A shard is one npy file of (key, vector) records, written beside and then renamed: a run that is killed loses the
-    shard it was working on and nothing else. Two processes may fill one folder. Only keys are held in memory.
+    shard it was working on and nothing else. Two processes may fill one folder, each with shards of its own. Only
+    keys are held in memory.
     ValueError where a shard is damaged or its vectors have another width.
     """
 
@@ -45,11 +46,14 @@ class VectorCache:
             raise ValueError(f"{len(keys)} keys but {len(vectors)} vectors.")
         if not len(keys):
             return
+        self._check_width(vectors.shape[1], f"{len(keys)} vectors to add")  # before they are written, not after it
         records = np.empty(len(keys), dtype=[("key", f"S{_KEY}"), ("vector", "<f4", (vectors.shape[1],))])
         records["key"] = [key.encode() for key in keys]
         records["vector"] = vectors
-        path = self._free_name()
-        partial = self.folder / f".{path.stem}.{os.getpid()}.partial"
+        # A name of its own: of two processes that take the next free number at once, one would lose its shard, and read
+        # the other's vectors under its own keys.
+        path = self.folder / f"{len(self._shards):06d}-{uuid.uuid4().hex[:12]}.npy"
+        partial = self.folder / f".{path.stem}.partial"
         with partial.open("wb") as file:
             np.save(file, records, allow_pickle=False)
         partial.replace(path)
@@ -64,22 +68,18 @@ class VectorCache:
             out[rows] = self._open(self._shards[shard])["vector"][places[rows, 1]]
         return out
 
-    def _free_name(self) -> Path:
-        number = len(self._shards)
-        while (path := self.folder / f"{number:06d}.npy").exists():  # another process may write here, too
-            number += 1
-        return path
-
     def _register(self, path: Path) -> None:
         records = self._open(path)
-        width = records.dtype["vector"].shape[0]
-        if self.width not in (None, width):
-            raise ValueError(f"{path}: vectors of width {width} among others of width {self.width}; delete the folder.")
-        self.width = width
+        self.width = self._check_width(records.dtype["vector"].shape[0], str(path))
         number = len(self._shards)
         self._shards.append(path)
         for row, key in enumerate(records["key"].tolist()):
             self._place.setdefault(key, (number, row))
+
+    def _check_width(self, width: int, what: str) -> int:
+        if self.width not in (None, width):
+            raise ValueError(f"{what}: width {width} among others of width {self.width}; delete {self.folder}.")
+        return width
 
     @staticmethod
     def _open(path: Path) -> np.ndarray:

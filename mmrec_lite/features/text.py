@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmrec_lite.data.vectors import IndexedVectors
 from .cache import VectorCache, content_key, folder_fingerprint, model_fingerprint
 from .device import choose_device
 
+_WINDOW = 4_000  # characters of a line that are looked at together for sentences
 _SHARD = 64  # batches between two writes to the cache: what a kill can cost
 
 
@@ -165,8 +167,21 @@ def split_sentences(text: str, most: int = 10, language: str = "en") -> list[str
     one of `sentence_languages`; ValueError for another. Source: MP4SR Sec. 3.2.1.
     """
     segment = _segmenter(language).segment
-    parts = (part.strip() for line in text.splitlines() if line.strip() for part in segment(line))
-    return [part for part in parts if part][:most]
+    parts = (part.strip() for line in text.splitlines() if line.strip() for part in _pieces(line, segment))
+    return list(islice(filter(None, parts), most))
+
+
+def _pieces(line: str, segment: Callable[[str], list[str]]) -> Iterator[str]:
+    """The sentences of a line, found window by window: pysbd's time grows with the square of the length."""
+    while len(line) > _WINDOW:
+        *whole, last = segment(line[:_WINDOW]) or [line[:_WINDOW]]
+        yield from whole
+        begin = line.rfind(last.strip(), 0, _WINDOW) if whole else 0  # the window may end within this sentence
+        if begin <= 0:  # a sentence longer than a window is cut
+            yield last
+            begin = _WINDOW
+        line = line[begin:]
+    yield from segment(line)
 
 
 def encode_sentences(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import nbformat
@@ -11,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.browser.lab import Lab, LabPage
+from tests.notebooks.short import shorten
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -70,18 +70,10 @@ def test_a_dialog_is_seen(page: LabPage, lab: Lab) -> None:
     assert "kernel" in page.dialogs()[0].lower()
 
 
-def shorten(path: Path) -> None:
-    """Two epochs a training: what a lesson looks like is tested here, nbval runs it at its full length."""
-    notebook = nbformat.read(path, as_version=4)
-    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    cell.source = re.sub(r"^((?:pretrain_)?epochs: int = )\d+", r"\g<1>2", cell.source, flags=re.MULTILINE)
-    nbformat.write(notebook, path)
-
-
 @pytest.mark.notebook
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_a_lesson_opens_and_runs(lesson: str, lab: Lab, page: LabPage, repository: Path) -> None:
-    shorten(lab.folder / "notebooks" / lesson)
+    shorten(lab.folder / "notebooks" / lesson)  # what a lesson looks like is tested here
     page.open(f"notebooks/{lesson}")
     assert page.dialogs() == []
     assert page.errors() == [], "as committed, before anything runs"

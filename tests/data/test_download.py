@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,11 @@ class Handler(BaseHTTPRequestHandler):
         if server.broken:
             server.broken -= 1
             self.send_error(503)
+            return
+        if self.path.endswith("moved"):
+            self.send_response(302)
+            self.send_header("Location", server.url.replace("127.0.0.1", "0.0.0.0"))
+            self.end_headers()
             return
         if self.path.endswith("nothing"):
             self.send_error(404)
@@ -103,6 +109,23 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(server, tmp_path):
     assert fetch(server.url, tmp_path, wait=0).read_bytes() == server.content
 
 
+@pytest.mark.parametrize("step", ["open", "write_text"])
+def test_a_kill_between_the_new_tag_and_the_new_bytes_mixes_no_two_files(server, tmp_path, monkeypatch, step):
+    """`step` is where the second run, which finds another file on the server, ends."""
+    server.cuts = 1
+    with pytest.raises(DataError):
+        fetch(server.url, tmp_path, attempts=1, wait=0)
+    server.content, server.etag = b"another" * 30_000, '"two"'
+
+    def ends(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, step, ends)
+        fetch(server.url, tmp_path, wait=0)
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == server.content
+
+
 def test_a_server_without_ranges_sends_it_whole(server, tmp_path):
     server.ranges, server.cuts = False, 1
     assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
@@ -127,8 +150,16 @@ def test_errors_of_the_server(server, tmp_path):
     server.broken = 9
     with pytest.raises(DataError, match=r"503 .*; 3 attempts without progress"):
         fetch(server.url.replace("file", "other"), tmp_path, attempts=3, wait=0)
-    with pytest.raises(DataError, match="is no http address"):
+    with pytest.raises(DataError, match="is no https address"):
         fetch("file:///etc/hostname", tmp_path)
+
+
+def test_plain_http_is_for_this_machine_only(server, tmp_path):
+    with pytest.raises(DataError, match=r"'http://example.org/a' is no https address"):
+        fetch("http://example.org/a", tmp_path)
+    with pytest.raises(DataError, match=r"'http://0.0.0.0:.* is no https address"):  # where a redirection leads
+        fetch(server.url.replace("file.bin", "moved"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_addresses_are_made_of_the_category():

@@ -53,7 +53,7 @@ def test_processes_give_what_one_process_gives(shop):
     alone = mm.sweep("mf", shop, grid=GRID, seeds=(0, 1), **FIXED)
     together = mm.sweep("mf", shop, grid=GRID, seeds=(0, 1), jobs=2, **FIXED)
     keys = ["label", "dim", "seed", "recall@20", "ndcg@10", "threads", "split hash"]
-    pd.testing.assert_frame_equal(alone[keys], together[keys])
+    pd.testing.assert_frame_equal(alone[keys], together[keys], check_exact=True)  # whatever the workers, the same bits
     assert set(together["threads"]) == {1}
 
 

@@ -69,6 +69,7 @@ def test_a_damaged_shard_is_named(tmp_path):
         cache.add([content_key("y")], np.ones((2, 2)))
     with pytest.raises(ValueError, match="width 3 among others of width 2"):
         cache.add([content_key("y")], np.ones((1, 3)))
+    assert len(VectorCache(tmp_path, "a" * 64)) == 1, "a refused shard is not written"
     (cache.folder / "000000.npy").write_bytes(b"\x93NUMPY cut")
     with pytest.raises(ValueError, match=r"000000.npy: not a shard of vectors .*delete this file"):
         VectorCache(tmp_path, "a" * 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -48,6 +49,23 @@ def test_sentences_are_split_at_their_ends():
     ]  # fmt: skip
     assert split_sentences(text, most=2) == ["It is round.", "Is it?"]
     assert split_sentences("  ") == []
+
+
+def test_a_million_characters_are_split_in_moments():
+    one = "It weighs 3.50 kg, e.g. with its box. "
+    for text, expected in (
+        (one * 27_000, [one.strip()] * 10),
+        ("word " * 200_000, None),
+        ("x" * 1_000_000, None),
+        ("One. " + "a " * 10_000 + "end. Two.", None),
+    ):
+        begun = time.perf_counter()
+        found = split_sentences(text)
+        assert time.perf_counter() - begun < 60  # minutes to hours where the whole line is looked at
+        assert 1 <= len(found) <= 10 and (expected is None or found == expected)
+        assert all(len(sentence) <= 4_000 for sentence in found)
+    long = " ".join(f"This is sentence number {n}." for n in range(400))  # three windows
+    assert split_sentences(long, most=400) == [f"This is sentence number {n}." for n in range(400)]
 
 
 def test_sentence_vectors_are_shared_and_padded():

@@ -100,7 +100,7 @@ def test_the_order_of_runs_in_a_sweep_does_not_matter(tmp_path):
         rows = mm.sweep(methods, shop, seeds=seeds, protocol="given", progress=False, epochs=2, dim=4)
         rows = rows.sort_values(["method", "seed"]).reset_index(drop=True)
         metrics.append(rows[[column for column in rows if "@" in column]])
-    pd.testing.assert_frame_equal(*metrics)
+    pd.testing.assert_frame_equal(*metrics, check_exact=True)
 
 
 @pytest.mark.slow

@@ -89,7 +89,8 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(name, tmp_path, tried
 
 
 INTERRUPTED = """
-import sys, mmrec_lite as mm
+import signal, sys, mmrec_lite as mm
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins without it
 from tests.hardness.worlds import small, whole_shop
 split = mm.split(whole_shop(), "given")
 model = mm.create(sys.argv[1], split, **small(sys.argv[1], epochs=5000) | {"patience": 5000})

@@ -13,7 +13,7 @@ import pandas as pd
 from ..dataset import MultimodalDataset
 from .logs import Filters, Log, Parts, finish
 from .pictures import match_pictures
-from .streaming import note_bad, plain, records
+from .streaming import identifier, note_bad, number, plain, records, whole
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def _log(edition: Edition, reviews: str | Path) -> Log:
     log, bad = Log(Path(reviews).name), []
     for line, row in records(reviews, bad=bad):
         try:
-            user, item = str(row[edition.user]), str(row[edition.item])
-            log.add(user, item, line, int(row[edition.time]), float(row[edition.rating]))
-        except (KeyError, TypeError, ValueError):
+            user, item = identifier(row[edition.user]), identifier(row[edition.item])
+            log.add(user, item, line, whole(row[edition.time]), number(row[edition.rating]))
+        except (KeyError, TypeError, ValueError, OverflowError):
             bad.append(line)
     note_bad(bad, log.source, log.notes)
     return log.closed()
@@ -87,10 +87,13 @@ def _written(edition: Edition, reviews: str | Path, places: set[int]) -> dict[in
 def _described(edition: Edition, meta: str | Path, kept: set[str], log: Log) -> dict[str, dict[str, object]]:
     out: dict[str, dict[str, object]] = {}
     bad: list[int] = []
-    for _, row in records(meta, edition.parse_meta, bad):
+    for line, row in records(meta, edition.parse_meta, bad):
         item = str(row.get(edition.meta_item, ""))
         if item in kept and item not in out:
-            out[item] = edition.describe(row)
+            try:
+                out[item] = edition.describe(row)
+            except (TypeError, ValueError, AttributeError, OverflowError):  # a field of another shape than the source's
+                bad.append(line)
     note_bad(bad, Path(meta).name, log.notes)
     return out
 

@@ -10,7 +10,7 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .amazon import Edition, read_edition
 from .logs import Filters
-from .streaming import joined, literal, opened, plain
+from .streaming import joined, literal, opened, plain, whole_letters
 
 _ID, _WIDTH = 10, 4096
 
@@ -25,7 +25,7 @@ def _describe(row: dict) -> dict[str, object]:
         "brand": brand,
         "category": categories[-1] if categories else "",
         "price": float(row["price"]) if isinstance(row.get("price"), int | float) else None,
-        "image_url": str(row.get("imUrl") or ""),
+        "image_url": whole_letters(row.get("imUrl") or ""),
     }
 
 

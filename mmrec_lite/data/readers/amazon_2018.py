@@ -8,7 +8,7 @@ from pathlib import Path
 from ..dataset import MultimodalDataset
 from .amazon import Edition, read_edition
 from .logs import Filters
-from .streaming import joined, plain
+from .streaming import joined, plain, whole_letters
 
 
 def _describe(row: dict) -> dict[str, object]:
@@ -22,7 +22,7 @@ def _describe(row: dict) -> dict[str, object]:
         "brand": brand,
         "category": " > ".join(categories),
         "price": float(price[1].replace(",", "")) if price else None,
-        "image_url": urls if isinstance(urls, str) else "|".join(map(str, urls)),
+        "image_url": whole_letters(urls if isinstance(urls, str) else "|".join(map(str, urls))),
     }
 
 

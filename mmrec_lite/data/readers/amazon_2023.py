@@ -7,7 +7,7 @@ from pathlib import Path
 from ..dataset import MultimodalDataset
 from .amazon import Edition, read_edition
 from .logs import Filters
-from .streaming import joined, plain
+from .streaming import joined, plain, whole_letters
 
 
 def _describe(row: dict) -> dict[str, object]:
@@ -22,7 +22,7 @@ def _describe(row: dict) -> dict[str, object]:
         "brand": brand,
         "category": " > ".join(categories) or plain(row.get("main_category")),
         "price": float(price) if isinstance(price, int | float) else None,
-        "image_url": "|".join(url for url in urls if url),
+        "image_url": whole_letters("|".join(url for url in urls if url)),
     }
 
 

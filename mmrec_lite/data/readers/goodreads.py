@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..dataset import MultimodalDataset
 from .logs import Filters, Log, Parts, finish
-from .streaming import joined, note_bad, plain, records, seconds_of
+from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters
 
 
 def read_goodreads(
@@ -31,9 +31,9 @@ def read_goodreads(
             unread += 1
             continue
         try:
-            user, book = str(row["user_id"]), str(row["book_id"])
-            log.add(user, book, line, seconds_of(row["date_added"]), float(row["rating"]))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            user, book = identifier(row["user_id"]), identifier(row["book_id"])
+            log.add(user, book, line, seconds_of(row["date_added"]), number(row["rating"]))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             bad.append(line)
     note_bad(bad, log.source, log.notes)
     if unread:
@@ -55,16 +55,20 @@ def _written(interactions: str | Path, places: set[int]) -> dict[int, str]:
 def _books(books: str | Path, kept: set[str], log: Log) -> dict[str, dict[str, object]]:
     out: dict[str, dict[str, object]] = {}
     bad: list[int] = []
-    for _, row in records(books, bad=bad):
+    for line, row in records(books, bad=bad):
         book = str(row.get("book_id", ""))
         if book in kept:
             title = plain(row.get("title"))
-            shelves = [plain(shelf.get("name")) for shelf in row.get("popular_shelves") or []][:10]
+            try:
+                shelves = [plain(shelf.get("name")) for shelf in row.get("popular_shelves") or []][:10]
+            except (TypeError, AttributeError):  # of another shape than the source's
+                bad.append(line)
+                shelves = []
             out[book] = {
                 "title": title,
                 "text": joined(title, row.get("description")),
                 "shelves": ", ".join(shelves),
-                "image_url": str(row.get("image_url") or ""),
+                "image_url": whole_letters(row.get("image_url") or ""),
             }
     note_bad(bad, Path(books).name, log.notes)
     return out

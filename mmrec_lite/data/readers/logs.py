@@ -18,6 +18,9 @@ from .tables import natural_order
 __all__ = ["Filters", "Log", "finish"]
 
 
+_MOST = float(np.finfo(np.float32).max)  # what a rating is kept in
+
+
 @dataclass(frozen=True)
 class Filters:
     """Which interactions stay: ratings of at least `min_rating`, users and items with enough of them (k-core)."""
@@ -47,7 +50,16 @@ class Log:
     def add(
         self, user: str, item: str, place: int, time: int | None = None, rating: float | None = None, part: str = ""
     ) -> None:
-        """Append one interaction; `place` is its line in the source, `part` its split if there is one."""
+        """Append one interaction; `place` is its line in the source, `part` its split if there is one.
+
+        Raises ``ValueError``, and appends nothing, for an id that cannot be written, a time beyond 64 bits and a rating
+        that is not finite.
+        """
+        user.encode(), item.encode()  # half a surrogate pair, which JSON can spell, can be written nowhere
+        if time is not None and not -(2**63) <= time < 2**63:
+            raise ValueError(f"time {time}")
+        if rating is not None and not abs(rating) <= _MOST:
+            raise ValueError(f"rating {rating}")
         columns = self._columns
         columns["user"].append(self.user_ids.setdefault(user, len(self.user_ids)))
         columns["item"].append(self.item_ids.setdefault(item, len(self.item_ids)))

@@ -24,12 +24,13 @@ def read_matrix(source: Matrix, modality: str) -> tuple[np.ndarray, str]:
         if path.suffix != ".npy":
             raise DataError(f"{what}: features are read from .npy; convert the file with numpy.save.")
         try:
-            matrix = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+            with path.open("rb") as file:
+                matrix = np.lib.format.read_array(file, allow_pickle=False)
+        except Exception as error:  # whatever a damaged header provokes is one kind of refusal
             raise DataError(f"{what}: not readable as a matrix of numbers ({error}).") from None
     else:
         matrix, what = np.asarray(source), f"features[{modality!r}]"
-    if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+    if matrix.ndim != 2 or not matrix.shape[1] or matrix.dtype.kind not in "biuf":
         raise DataError(f"{what}: expected a matrix of numbers, one row an item; got {matrix.shape}, {matrix.dtype}.")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused with its row
         return matrix if matrix.dtype in (np.float16, np.float32) else matrix.astype(np.float32), what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ..dataset import MultimodalDataset
-from ..errors import DataError, first
+from ..errors import DataError
 from .logs import Filters, Log, Parts, finish
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import require_column
+from .tables import ids_as_text, number_column, readable, require_column, whole_column
 
 LABELS = {0: "train", 1: "valid", 2: "test"}
 
@@ -35,27 +36,26 @@ def read_mmrec(
     path = Path(interactions)
     if not path.is_file():
         raise DataError(f"mmrec: there is no file {path}.")
-    table = pd.read_csv(path, sep="\t")
     usual = {"user": "userID", "item": "itemID", "rating": "rating", "timestamp": "timestamp", "split": "x_label"}
     named = {key: (columns or {}).get(key, column) for key, column in usual.items()}
+    with readable(path):
+        kinds = {named["user"]: str, named["item"]: str}
+        table = pd.read_csv(path, sep="\t", dtype=kinds, quoting=3, index_col=False, low_memory=False)
     for key in ("user", "item"):
         require_column(table, path.name, named[key], key)
+    users, items = (_ids(table[named[key]], path.name) for key in ("user", "item"))
     log = Log(path.name)
     optional = {key: named[key] in table for key in ("rating", "timestamp", "split")}
     parts = _labels(table[named["split"]], path.name) if optional["split"] else None
-    for place, row in enumerate(zip(table[named["user"]], table[named["item"]], strict=True)):
-        log.add(
-            str(row[0]),
-            str(row[1]),
-            place,
-            int(table[named["timestamp"]].iat[place]) if optional["timestamp"] else None,
-            float(table[named["rating"]].iat[place]) if optional["rating"] else None,
-            parts[place] if parts is not None else "",
-        )
+    nothing = [None] * len(table)
+    times = whole_column(table[named["timestamp"]], path.name) if optional["timestamp"] else nothing
+    ratings = number_column(table[named["rating"]], path.name) if optional["rating"] else nothing
+    for place, (user, item, time, rating) in enumerate(zip(users, items, times, ratings, strict=True)):
+        log.add(user, item, place, time, rating, parts[place] if parts is not None else "")
     log.closed().filter(filters)
     matrices = {modality: read_matrix(source, modality) for modality, source in (features or {}).items()}
-    items = table[named["item"]]
-    vectors, notes = _vectors(matrices, missing, int(items.max()) if matrices else 0, items.dtype)
+    most = max(whole_column(pd.Series(items, name=named["item"]), path.name)) if matrices else 0
+    vectors, notes = _vectors(matrices, missing, most)
     log.notes += notes
     files = {"inter": path, **{key: Path(m) for key, m in (features or {}).items() if isinstance(m, str | Path)}}
     rows = min((len(matrix) for matrix, _ in matrices.values()), default=0)
@@ -65,19 +65,24 @@ def read_mmrec(
     return finish(log, Parts(features=vectors, files=files, more_items=untaken), reader="mmrec", name=name or path.stem)
 
 
+def _ids(values: pd.Series, what: str) -> list[str]:
+    """Ids as text; where all are whole numbers, as MMRec numbers users and items, without leading zeros."""
+    ids = ids_as_text(values, what).tolist()
+    return [str(int(name)) for name in ids] if all(re.fullmatch("[0-9]{1,18}", name) for name in ids) else ids
+
+
 def _labels(values: pd.Series, what: str) -> list[str]:
-    unknown = sorted(set(values) - set(LABELS))
-    if unknown:
-        raise DataError(f"{what}: x_label {first(unknown)} is none of 0 (train), 1 (valid), 2 (test).")
-    return [LABELS[value] for value in values]
+    numbers = whole_column(values, what)
+    for row, value in enumerate(numbers):
+        if value not in LABELS:
+            raise DataError(f"{what}: x_label {value} is none of 0 (train), 1 (valid), 2 (test), in row {row}.")
+    return [LABELS[value] for value in numbers]
 
 
 def _vectors(
-    matrices: dict[str, tuple[np.ndarray, str]], missing: str | Mapping[str, str] | None, most: int, kind: np.dtype
+    matrices: dict[str, tuple[np.ndarray, str]], missing: str | Mapping[str, str] | None, most: int
 ) -> tuple[dict[str, tuple[list[str], np.ndarray]], list[str]]:
     """Features with the ids of the items that have them."""
-    if matrices and kind.kind not in "iu":
-        raise DataError("mmrec: itemID must be whole numbers: row i of the features describes item i.")
     for matrix, what in matrices.values():
         if len(matrix) <= most:
             raise DataError(f"{what} has {len(matrix)} rows, but there is an item {most}; row i describes item i.")

@@ -26,9 +26,20 @@ class _ByColumns(_Matrix):
     """Stands in for CSC, whose attributes are called like CSR's."""
 
 
+class _Array:
+    """Stands in for `numpy.ndarray`, which a crafted file could call with a shape that claims all memory."""
+
+
+def _dtype(*arguments: object) -> np.dtype:
+    kind = np.dtype(*arguments)
+    if kind.kind not in "biuf" or kind.itemsize > 8:
+        raise pickle.UnpicklingError(f"numbers of the kind {kind}")
+    return kind
+
+
 def _empty_array(kind: type, shape: tuple, typecode: bytes | str) -> np.ndarray:
     """What NumPy pickles every array as, before its state: an empty one. Another shape could claim all memory."""
-    if kind is not np.ndarray or tuple(shape) != (0,):
+    if kind is not _Array or tuple(shape) != (0,):
         raise pickle.UnpicklingError("an array that does not begin empty")
     return np.empty(0, dtype=np.int8)
 
@@ -48,8 +59,8 @@ def _scalar(kind: np.dtype, data: bytes) -> Any:
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _dtype,
     ("builtins", "object"): object,
     ("copyreg", "_reconstructor"): _reconstructor,
     ("copy_reg", "_reconstructor"): _reconstructor,  # Python 2's names, in protocols below 3
@@ -67,7 +78,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Restricted(pickle.Unpickler):
+# Python's own, not the faster pickle.Unpickler: that one sets memory aside for whatever number a file names.
+class _Restricted(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[module, name]
@@ -102,7 +114,10 @@ def _entries(state: dict[str, Any], by_columns: bool) -> tuple[np.ndarray, np.nd
     n_rows, n_columns = (int(size) for size in state["_shape"])
     if "indptr" in state:
         indptr, indices = np.asarray(state["indptr"]), np.asarray(state["indices"])
-        major = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        steps = np.diff(indptr.astype(np.int64))
+        if (steps < 0).any() or steps.sum() != len(indices):
+            raise ValueError("its row pointers do not count its entries")
+        major = np.repeat(np.arange(len(indptr) - 1), steps)
         rows, columns = (indices, major) if by_columns else (major, indices)
     else:
         rows, columns = state["coords"] if "coords" in state else (state["row"], state["col"])

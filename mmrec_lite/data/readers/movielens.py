@@ -11,7 +11,7 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .logs import Filters, Log, Parts, finish
 from .pictures import match_pictures
-from .tables import read_table, require_column
+from .tables import number_column, read_table, readable, require_column, whole_column
 
 _DAT = {"ratings": ["userId", "movieId", "rating", "timestamp"], "movies": ["movieId", "title", "genres"]}
 _CHUNK = 500_000
@@ -37,9 +37,10 @@ def read_movielens(
         raise DataError(f"movielens: there is neither ratings.csv nor ratings.dat in {folder}.")
     log, place = Log(f"ratings.{kind}"), 0
     for piece in _pieces(folder, "ratings", kind):
-        columns = (piece[column].tolist() for column in _DAT["ratings"])
-        for user, movie, rating, time in zip(*columns, strict=True):
-            log.add(str(user), str(movie), place, int(time), float(rating))
+        users, movies, times = (whole_column(piece[c], log.source, place) for c in ("userId", "movieId", "timestamp"))
+        ratings = number_column(piece["rating"], log.source, place)
+        for user, movie, rating, time in zip(users, movies, ratings, times, strict=True):
+            log.add(str(user), str(movie), place, time, rating)
             place += 1
     log.closed().filter(filters)
     described = _movies(folder, kind, set(log.items()))
@@ -63,10 +64,13 @@ def _pieces(folder: Path, what: str, kind: str) -> Iterator[pd.DataFrame]:
         raise DataError(f"movielens: there is no {path.name} in {folder}.")
     options = {"sep": ","} if kind == "csv" else {"sep": "::", "engine": "python", "names": _DAT[what]}
     # The dat files of 2000 to 2009 are Latin-1, the csv files UTF-8.
-    for piece in pd.read_csv(path, encoding="utf-8" if kind == "csv" else "latin-1", chunksize=_CHUNK, **options):
-        for column in _DAT[what]:
-            require_column(piece, path.name, column, column)
-        yield piece
+    options |= {"encoding": "utf-8" if kind == "csv" else "latin-1", "index_col": False, "low_memory": False}
+    options.pop("low_memory") if kind == "dat" else None
+    with readable(path), pd.read_csv(path, chunksize=_CHUNK, **options) as pieces:
+        for piece in pieces:
+            for column in _DAT[what]:
+                require_column(piece, path.name, column, column)
+            yield piece
 
 
 def _movies(folder: Path, kind: str, kept: set[str]) -> dict[str, dict[str, object]]:

@@ -11,7 +11,7 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError, listing
 from .logs import Filters, Log, Parts, finish
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import require_column
+from .tables import ids_as_text, number_column, readable, require_column, whole_column
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 BENCHMARK = ("train", "valid", "test")
@@ -68,24 +68,35 @@ def read_recbole(
 def read_atomic(path: str | Path) -> pd.DataFrame:
     """An atomic file as a table: tokens and sequences as strings, floats as numbers; the types leave the names."""
     path = Path(path)
-    with path.open(encoding="utf-8") as file:
+    with readable(path), path.open(encoding="utf-8") as file:
         heads = file.readline().rstrip("\n").split("\t")
     fields = [head.rpartition(":") for head in heads]
     wrong = [head for head, (field, _, kind) in zip(heads, fields, strict=True) if not field or kind not in TYPES]
     if wrong:
         raise DataError(f"{path.name}: column {wrong[0]!r} has no type; write field:type with {listing(TYPES)}.")
-    types = {head: str if kind != "float" else float for head, (_, _, kind) in zip(heads, fields, strict=True)}
-    table = pd.read_csv(path, sep="\t", dtype=types, keep_default_na=False, na_values=[""], quoting=3)
-    return table.rename(columns={head: field for head, (field, _, _) in zip(heads, fields, strict=True)})
+    names = [field for field, _, _ in fields]
+    if len(set(names)) < len(names):
+        raise DataError(f"{path.name}: two columns have one name, among {listing(names)}; rename one.")
+    with readable(path):
+        table = pd.read_csv(
+            path, sep="\t", dtype=str, keep_default_na=False, na_values=[""], quoting=3, index_col=False,
+            header=None, skiprows=1, names=names,
+        )  # fmt: skip
+    for field, _, kind in fields:
+        if kind == "float":
+            table[field] = number_column(table[field], path.name, empty=True)
+    return table
 
 
 def _read_inter(path: Path, part: str, log: Log) -> None:
     table = read_atomic(path)
     for column in ("user_id", "item_id"):
         require_column(table, path.name, column, column)
-    times = table["timestamp"].astype("int64").tolist() if "timestamp" in table else [None] * len(table)
-    ratings = table["rating"].tolist() if "rating" in table else [None] * len(table)
-    pairs = zip(table["user_id"], table["item_id"], times, ratings, strict=True)
+    nothing = [None] * len(table)
+    times = whole_column(table["timestamp"] // 1, path.name) if "timestamp" in table else nothing
+    ratings = number_column(table["rating"], path.name) if "rating" in table else nothing
+    ids = (ids_as_text(table[column], path.name) for column in ("user_id", "item_id"))
+    pairs = zip(*ids, times, ratings, strict=True)
     for place, (user, item, time, rating) in enumerate(pairs, log.pending):
         log.add(user, item, place, time, rating, part)
 
@@ -94,7 +105,7 @@ def _items(path: Path, title: str, text: str | Sequence[str]) -> tuple[dict[str,
     table = read_atomic(path)
     require_column(table, path.name, "item_id", "item_id")
     columns = [text] if isinstance(text, str) else list(text)
-    order, out = table["item_id"].tolist(), {}
+    order, out = ids_as_text(table["item_id"], path.name).tolist(), {}
     plain = table.drop(columns="item_id").astype(object).where(table.notna(), None)
     for item, row in zip(order, plain.to_dict("records"), strict=True):
         words = [str(row[column]).strip() for column in columns if row.get(column)]

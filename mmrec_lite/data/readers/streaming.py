@@ -17,6 +17,7 @@ from ..errors import DataError
 
 _TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|</?[a-z!][^<>]{0,400}>", re.DOTALL | re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def opened(path: str | Path) -> BinaryIO:
@@ -44,8 +45,8 @@ def records(
                 if not line.strip():
                     continue
                 try:
-                    record = parse(line.decode("utf-8"))
-                except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+                    record = parse(line.decode("utf-8" if number else "utf-8-sig"))
+                except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
                     record = error
                 if isinstance(record, dict):
                     yield number, record
@@ -62,13 +63,43 @@ def literal(line: str) -> Any:
     return ast.literal_eval(line.strip())
 
 
+def identifier(value: object) -> str:
+    """An id as text: a string that is not blank, or a whole number; ValueError for anything else."""
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        return str(value)
+    raise ValueError(f"{value!r:.80} is no id")
+
+
+def whole(value: object) -> int:
+    """A time as a whole number, also where it is written as text; ValueError for anything else."""
+    if (isinstance(value, float) and not value.is_integer()) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no time")
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,19}", value):
+        raise ValueError(f"{value!r:.80} is no time")
+    return int(value)
+
+
+def number(value: object) -> float:
+    """A rating, also where it is written as text; ValueError for anything else."""
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", value)):
+        raise ValueError(f"{value!r:.80} is no rating")
+    return float(value)
+
+
 def plain(text: object) -> str:
     """Words without markup: tags out, entities resolved, white space collapsed; lists are joined by spaces."""
     if text is None:
         return ""
     if isinstance(text, list | tuple):
         return _sentences([plain(part) for part in text])
-    return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", str(text)))).strip()
+    return whole_letters(_SPACE.sub(" ", html.unescape(_TAG.sub(" ", str(text)))).strip())
+
+
+def whole_letters(text: object) -> str:
+    """Text as it is, but halves of a surrogate pair replaced, which JSON can spell and no file can hold."""
+    return _HALF.sub("\ufffd", str(text))
 
 
 def _sentences(pieces: list[str]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,51 @@ def _read_text(path: Path, separator: str, ids: Sequence[str]) -> pd.DataFrame:
         )
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Make whatever pandas finds wrong with a text table a `DataError` that names the file (pandas names the line)."""
+    try:
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            yield
+    except DataError:
+        raise
+    except (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning) as error:
+        raise DataError(f"{path.name}: not readable as a table ({str(error).strip()}).") from None
+
+
+def whole_column(values: pd.Series, what: str, first_row: int = 0) -> list[int]:
+    """A column of whole numbers; `DataError` names the first row, counted from `first_row`, that has none."""
+    if values.dtype.kind == "i":
+        return values.tolist()
+    numbers = _numbers(values)
+    wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2.0**63) & (numbers == np.round(numbers)))
+    _refuse(values, wrong, "whole number", what, first_row)
+    return numbers.astype(np.int64).tolist()
+
+
+def number_column(values: pd.Series, what: str, first_row: int = 0, empty: bool = False) -> list[float]:
+    """A column of numbers that float32 can hold; with `empty` some may be missing (NaN). Raises as `whole_column`."""
+    numbers = _numbers(values)
+    wrong = ~(np.abs(numbers) <= float(np.finfo(np.float32).max))
+    _refuse(values, wrong & ~(values.isna().to_numpy() & empty), "number", what, first_row)
+    return numbers.tolist()
+
+
+def _numbers(values: pd.Series) -> np.ndarray:
+    if values.dtype.kind == "b":
+        return np.full(len(values), np.nan)
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _refuse(values: pd.Series, wrong: np.ndarray, kind: str, what: str, first_row: int) -> None:
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{what}: row {first_row + row} has {values.name} {values.iloc[row]!r:.80}, which is no {kind} "
+            f"({int(wrong.sum())} such rows). Correct or drop these rows."
+        )
+
+
 def require_column(table: pd.DataFrame, table_name: str, column: str, option: str) -> str:
     """Return `column`, or say which columns there are and which option names another."""
     if column not in table:
@@ -104,7 +150,12 @@ def natural_order(ids: pd.Series | pd.Index) -> list[str]:
     """The distinct ids, by number where all are numbers ("2" before "10"), else by alphabet."""
     distinct = pd.unique(pd.Series(ids, dtype=object)).tolist()
     numeric = all(name.isdecimal() and name.isascii() for name in distinct)
-    return sorted(distinct, key=(lambda name: (int(name), name)) if numeric else None)
+    return sorted(distinct, key=_by_number if numeric else None)
+
+
+def _by_number(name: str) -> tuple[int, str, str]:
+    digits = name.lstrip("0")  # not int(name): Python refuses to read thousands of digits
+    return len(digits), digits, name
 
 
 def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.ndarray, np.ndarray | None, str]:

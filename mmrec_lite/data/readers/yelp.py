@@ -7,7 +7,7 @@ from pathlib import Path
 from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .logs import Filters, Log, Parts, finish
-from .streaming import joined, note_bad, plain, records, seconds_of
+from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters
 
 
 def read_yelp(
@@ -36,10 +36,9 @@ def read_yelp(
     for line, row in records(reviews, bad=bad):
         try:
             if chosen is None or row["business_id"] in chosen:
-                log.add(
-                    str(row["user_id"]), str(row["business_id"]), line, seconds_of(row["date"]), float(row["stars"])
-                )
-        except (KeyError, TypeError, ValueError, AttributeError):
+                user, item = identifier(row["user_id"]), identifier(row["business_id"])
+                log.add(user, item, line, seconds_of(row["date"]), number(row["stars"]))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             bad.append(line)
     note_bad(bad, log.source, log.notes)
     log.closed().filter(filters)
@@ -57,7 +56,7 @@ def read_yelp(
 
 def _of_category(business: str | Path, category: str) -> set[str]:
     rows = (row for _, row in records(business, bad=[]))
-    found = {row["business_id"] for row in rows if category in (row.get("categories") or "").split(", ")}
+    found = {str(row.get("business_id")) for row in rows if category in str(row.get("categories") or "").split(", ")}
     if not found:
         raise DataError(f"{Path(business).name}: no business has the category {category!r}.")
     return found
@@ -66,11 +65,11 @@ def _of_category(business: str | Path, category: str) -> set[str]:
 def _businesses(business: str | Path, kept: set[str]) -> dict[str, dict[str, object]]:
     out: dict[str, dict[str, object]] = {}
     for _, row in records(business, bad=[]):
-        if row.get("business_id") in kept:
+        if str(row.get("business_id")) in kept:
             title, categories = plain(row.get("name")), plain(row.get("categories"))
             city = plain(row.get("city"))
             text = joined(title, categories, city)
-            out[row["business_id"]] = {"title": title, "text": text, "category": categories, "city": city}
+            out[str(row["business_id"])] = {"title": title, "text": text, "category": categories, "city": city}
     return out
 
 
@@ -80,12 +79,12 @@ def _add_photos(
     found: dict[str, list[str]] = {}
     absent = 0
     for _, row in records(photos, bad=[]):
-        if row.get("business_id") in kept:
-            name = f"{row['photo_id']}.jpg"
+        if str(row.get("business_id")) in kept and "photo_id" in row:
+            name = f"{whole_letters(row['photo_id'])}.jpg"
             if images.is_dir() and not (images / name).is_file():
                 absent += 1
                 continue
-            found.setdefault(row["business_id"], []).append(name)
+            found.setdefault(str(row["business_id"]), []).append(name)
     for item, names in found.items():
         described[item] = {**described.get(item, {}), "image": names[0], "images": "|".join(names)}
     total = sum(map(len, found.values()))

@@ -1,0 +1,30 @@
+"""A lesson with short trainings: the same cells, two epochs a stage whatever they ask for (nbval runs full length)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell
+
+FEWER = {"epochs": 2, "pretrain_epochs": 2, "seeds": 1}
+# Run before the lesson's own cells, for not every training has its length from a parameter.
+FIRST = """\
+import dataclasses
+from mmrec_lite import training
+
+def short(model, names, choose=training._choose):
+    return {n: dataclasses.replace(stage, epochs=min(stage.epochs, 2)) for n, stage in choose(model, names).items()}
+
+training._choose = short"""
+
+
+def shorten(path: Path, **parameters: object) -> None:
+    """Rewrite a lesson in place: trainings of two epochs, one seed, and these whole-number parameters."""
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    for name, value in (FEWER | parameters).items():
+        cell.source = re.sub(rf"^({name}: int = )\d+", rf"\g<1>{value}", cell.source, flags=re.MULTILINE)
+    notebook.cells.insert(0, new_code_cell(FIRST))
+    nbformat.write(notebook, path)
