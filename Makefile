@@ -57,8 +57,9 @@ notebooks: env  ## execute every notebook again, in place, and clean it
 student: env  ## copies of the lessons without solutions and outputs, in build/student/
 	$(PY) -m tests.notebooks.export student build/student
 
-slides: env  ## a deck of each lesson, in build/slides/ (reveal.js; open in a browser)
-	$(PY) -m tests.notebooks.export slides build/slides
+# REVEAL names an unpacked package reveal.js (npm pack reveal.js), for a room without a network.
+slides: env  ## a deck of each lesson, in build/slides/ (make slides REVEAL=folder: with a copy of reveal.js)
+	$(PY) -m tests.notebooks.export slides build/slides $(if $(REVEAL),--reveal "$(REVEAL)")
 
 site: env  ## all lessons as linked pages, build/site/index.html first
 	$(PY) -m tests.notebooks.export site build/site

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -90,6 +92,42 @@ def test_environment_yml_has_a_python_that_pyproject_allows(repository: Path) ->
     allowed = SpecifierSet(project(repository)["requires-python"])
     assert allowed.contains(Version(python + ".0"))
     assert str(allowed) == f">={python}", "environment.yml pins the oldest Python that pyproject.toml allows"
+
+
+CONDA = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base", "sklearn": "scikit-learn", "PIL": "pillow"}
+BINDER_LESSONS = ("00_quick_tour", "01_data_preparation", "03_micro_losses")
+
+
+def test_the_binder_has_the_core_and_what_its_lessons_import(repository: Path) -> None:
+    """Same bounds as pyproject.toml: a Binder cannot be tried here, so that its file must not drift."""
+    environment = yaml.safe_load((repository / ".binder" / "environment.yml").read_text())
+    listed = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    declared = project(repository)
+    extra = declared["optional-dependencies"]["notebooks"]
+    bounds = {Requirement(line).name: line for line in [*declared["dependencies"], *extra]}
+    bounds = {CONDA.get(name, name): line.replace(name, CONDA.get(name, name), 1) for name, line in bounds.items()}
+    assert listed[:2] == [f"python={declared['requires-python'].removeprefix('>=')}", "pip"]
+    given = {re.split("[=<>]", line)[0]: line for line in [*listed[2:], *pip]}
+    assert given == {name: bounds[name] for name in given}
+    assert {CONDA.get(name, name) for name in (Requirement(line).name for line in declared["dependencies"])} <= set(
+        given
+    )
+    known = (
+        {name.replace("-", "_") for name in given} | {"mmrec_lite", "torch", "IPython"} | set(sys.stdlib_module_names)
+    )
+    for lesson in BINDER_LESSONS:
+        cells = json.loads((repository / "notebooks" / f"{lesson}.ipynb").read_text())["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        for module in re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE):
+            assert CONDA.get(module, module).replace("-", "_") in known, f"{lesson} imports {module}"
+        assert "UMAP" not in code and "mmrec_lite.features" not in code
+
+
+def test_the_binder_installs_the_package_itself(repository: Path) -> None:
+    script = repository / ".binder" / "postBuild"
+    assert script.stat().st_mode & 0o111 and "pip install --no-deps" in script.read_text()
+    subprocess.run(["bash", "-n", str(script)], check=True)
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])

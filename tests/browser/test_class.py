@@ -14,6 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator
 
+from mmrec_lite.experiments import STUDIES
 from tests.browser.lab import Lab, LabPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -39,6 +40,7 @@ SOURCES = {
     "neighbours": "explorers.NeighboursExplorer(model, shop, item=7)",
     "loss": "explorers.LossExplorer()",
     "shop": "explorers.ShopExplorer(shop)",
+    "studies": "explorers.StudiesExplorer()",
 }
 
 
@@ -125,10 +127,61 @@ def test_recommendations(cells: dict[str, Locator], page: LabPage, repository: P
     cell.get_by_role("button", name="image", exact=True).press("Enter")
     says(cell, "switched off: image")
     says(cell, "new without image")
+    before = picture(cell)
+    cell.get_by_role("button", name="nothing", exact=True).click()
+    says(cell, "switched off: nothing")
+    assert picture(cell) != before
     assert page.errors() == []
     keep(cell, "recommendations", repository)
-    for name in ("neighbours", "loss", "shop"):
+
+
+def test_what_needs_no_training(cells: dict[str, Locator], page: LabPage, repository: Path) -> None:
+    """Shop, studies, neighbours, loss: each by keyboard, fast, then by mouse; the <img> is another one every time."""
+    for name in ("neighbours", "loss", "shop", "studies"):
         keep(cells[name], name, repository)
+    shop = cells["shop"]
+    says(shop, "User 0 from")
+    seen = [picture(shop)]
+    for _ in range(3):
+        shop.locator(".noUi-handle").press("ArrowRight")
+    says(shop, "User 3 from")
+    seen.append(picture(shop))
+    shop.get_by_role("button", name="cold items").click()
+    says(shop, "; cold items:")
+    seen.append(picture(shop))
+
+    studies = cells["studies"]
+    says(studies, "The paper: ")
+    seen.append(picture(studies))
+    menu = studies.locator("select")
+    names = [name.split(":")[0].replace("\xa0", " ") for name in menu.locator("option").all_inner_texts()]
+    menu.focus()
+    for _ in range(2):
+        menu.press("ArrowDown")
+    says(studies, STUDIES[names[2]].says)
+    seen.append(picture(studies))
+    menu.select_option(index=len(names) - 1)
+    says(studies, STUDIES[names[-1]].says)
+    seen.append(picture(studies))
+
+    neighbours, loss = cells["neighbours"], cells["loss"]
+    seen.append(picture(neighbours))
+    for _ in range(4):
+        neighbours.locator(".noUi-handle").nth(1).press("ArrowLeft")
+    says(neighbours, "lambda = 0.5.")
+    seen.append(picture(neighbours))
+    neighbours.get_by_role("button", name="text", exact=True).click()
+    says(neighbours, "text graph")
+    seen += [picture(neighbours), picture(loss)]
+    for _ in range(2):
+        loss.locator(".noUi-handle").first.press("ArrowLeft")
+    says(loss, "temperature 0.316")
+    seen.append(picture(loss))
+    loss.get_by_role("button", name="view to fused").click()
+    says(loss, "view to fused alone")
+    seen.append(picture(loss))
+    assert all(seen) and len(set(seen)) == len(seen)
+    assert page.errors() == []
 
 
 def test_training_cancel_and_a_restart(cells: dict[str, Locator], page: LabPage, repository: Path) -> None:

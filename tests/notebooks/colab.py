@@ -22,8 +22,9 @@ INSTALL = """\
 import importlib.util
 import sys
 
-if "google.colab" in sys.modules and importlib.util.find_spec("mmrec_lite") is None:
-    %pip install --quiet "mmrec_lite[notebooks] @ git+https://github.com/{repository}"
+if "google.colab" in sys.modules:
+    if importlib.util.find_spec("mmrec_lite") is None:
+        %pip install --quiet "mmrec_lite[{extras}] @ git+https://github.com/{repository}"
     from google.colab import output
     output.enable_custom_widget_manager()  # the map's pointer is a widget of its own"""
 
@@ -40,7 +41,10 @@ def with_badge(notebook: NotebookNode, name: str, repository: str, branch: str =
     cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
     opening = cells[0]
     opening.source = badge + re.sub(r"^\[!\[Open in Colab\].*\n+", "", opening.source)
-    install = new_code_cell(INSTALL.format(repository=repository), id="colab", metadata={"tags": ["colab"]})
+    encodes = any("mmrec_lite.features" in cell.source for cell in cells if cell.cell_type == "code")
+    extras = "notebooks,features,offline" if encodes else "notebooks"  # encoders only where something is encoded
+    source = INSTALL.format(repository=repository, extras=extras)
+    install = new_code_cell(source, id="colab", metadata={"tags": ["colab"]})
     notebook.cells = [opening, install, *cells[1:]]
     count = 0
     for cell in notebook.cells:

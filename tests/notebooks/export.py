@@ -1,7 +1,7 @@
 """Copies of the lessons for a class: `make student`, `make slides`, `make site`.
 
     python -m tests.notebooks.export student build/student    lessons without solutions and outputs
-    python -m tests.notebooks.export slides build/slides      a deck of each (reveal.js)
+    python -m tests.notebooks.export slides build/slides      a deck of each (--reveal FOLDER: a copy of reveal.js)
     python -m tests.notebooks.export site build/site          all as pages, index.html first
 
 All are derived from the committed notebooks by cell tags (`solution`, `exercise`, ...); nothing is executed.
@@ -10,9 +10,11 @@ All are derived from the committed notebooks by cell tags (`solution`, `exercise
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import re
 import shutil
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,11 +25,18 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 from traitlets.config import Config
 
+from tests.notebooks.execute import WIDGET_NOTE
+from tests.notebooks.formulas import Formulas
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDED = re.compile(r"<details>\s*<summary>.*?</details>\s*", re.DOTALL)
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
-IMAGE = re.compile(r"<img\b", re.IGNORECASE)
+PNG = re.compile(r"<img\b[^>]*?data:image/png;base64,([A-Za-z0-9+/]{32})")
 SHOWN_LINES = 8  # code that is longer is for the page, not for a wall
+REVEAL = "https://unpkg.com/reveal.js@5.2.1"
+RECORDED = "application/vnd.mmrec-lite.row+json"
+QUIET = re.escape(WIDGET_NOTE) + r"|(MultimodalDataset|Split)\(.*\)$"
+WALL, TALLEST = (1280, 800), 520  # points of a slide, and of the height of a picture on it
 # nbconvert's prompts, numbers and links are too pale for WCAG AA.
 STYLE = """
 <style>
@@ -38,7 +47,41 @@ STYLE = """
 a { color: #00539f !important; text-decoration: underline !important; }
 .jp-RenderedHTMLCommon table { display: block; overflow-x: auto; }
 nav.lessons { padding: 8px 16px; font: 15px sans-serif; }
+.formula { display: block; overflow: auto hidden; padding: 4px 0; }
+.highlight pre, .jp-OutputArea-output pre { overflow-x: auto; }
+.jp-RenderedHTMLCommon img { height: auto; }
+@media (max-width: 700px) {  /* a telephone: no room for numbers beside the cells */
+  .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
+  body.jp-Notebook { padding: 8px !important; }
+  .jp-Cell { padding: 0 !important; }
+  .jp-RenderedHTMLCommon { padding-right: 4px !important; }
+  .jp-RenderedHTMLCommon p, .jp-RenderedHTMLCommon li { overflow-wrap: anywhere; }
+  .jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th { word-break: normal; overflow-wrap: normal; }
+  .jp-RenderedHTMLCommon td code { white-space: nowrap; }
+  .jp-OutputArea-output { overflow-x: auto; }
+}
 </style>
+"""
+DECK = """
+<style>
+:root { --jp-content-font-size1: 22px !important; --jp-code-font-size: 16px !important; }
+.reveal .slides { text-align: left; }
+.reveal .slides section { height: 100%; overflow: hidden auto; box-sizing: border-box; padding: 12px 24px; }
+.reveal .slides section.stack { padding: 0; overflow: hidden; }
+.reveal .jp-Cell { padding: 2px 0; }
+.reveal .jp-InputPrompt, .reveal .jp-OutputPrompt { display: none; }
+.reveal .jp-RenderedHTMLCommon { padding-right: 0; }
+.reveal .jp-OutputArea-output > img { width: 100%; max-height: 520px; object-fit: contain; }
+.reveal pre { box-shadow: none; width: 100%; margin: 0; }
+.reveal h1 { font-size: 2em; } .reveal h2 { font-size: 1.6em; } .reveal h3 { font-size: 1.25em; }
+.reveal table { font-size: 0.85em; }
+</style>
+"""
+STARTS = """
+<script src="{reveal}/dist/reveal.js"></script>
+<script>
+Reveal.initialize({{ width: {width}, height: {height}, margin: 0.02, center: false, hash: true, slideNumber: "c/t" }});
+</script>
 """
 
 
@@ -58,27 +101,72 @@ class Unfold(Preprocessor):
 
 
 class Deck(Preprocessor):
-    """Say where a slide begins: at a heading, at a picture, at code short enough to be read from the last row."""
+    """Say where a slide begins: at a heading, and wherever the next cell would not fit below the former ones."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Return the notebook with slide types, and with tags on the inputs to hide."""
+        nb.cells = [part for cell in nb.cells for part in _at_headings(cell)]
         for cell in nb.cells:
-            kind, tags = "-", cell.metadata.setdefault("tags", [])
-            if cell.cell_type == "markdown":
-                kind = {"# ": "slide", "## ": "slide", "### ": "subslide"}.get(cell.source.split(" ")[0] + " ", "-")
-                if cell.source.startswith("**What the "):
-                    kind = "subslide"
-            elif not cell.outputs:
-                kind = "skip"  # what it makes, the next cells show
-            else:
-                pictured = any(
-                    IMAGE.search(str(output.get("data", {}).get("text/html", ""))) for output in cell.outputs
-                )
+            if cell.cell_type == "code" and (_pictures_of(cell) or len(cell.source.splitlines()) > SHOWN_LINES):
+                cell.metadata.setdefault("tags", []).append("no-input")
+        shown = [cell for cell in nb.cells if cell.cell_type != "code" or not _says_nothing(cell)]
+        room = 0.0
+        for cell, following in zip(shown, [*shown[1:], None], strict=True):
+            kind = {"#": "slide", "##": "slide", "###": "subslide"}.get(cell.source.split(" ")[0], "-")
+            kind = kind if cell.cell_type == "markdown" else "-"
+            height, wanted = _height(cell), _height(cell)
+            if following is not None and following.source.startswith("**What the "):  # a picture, and what it says
+                wanted += _height(following)
+            if kind == "-" and (height > room or room < wanted <= WALL[1] - 40):
                 kind = "subslide"
-                if pictured or len(cell.source.splitlines()) > SHOWN_LINES:
-                    tags.append("no-input")
+            room = (room if kind == "-" else WALL[1] - 40) - height
             cell.metadata.slideshow = {"slide_type": kind}
+        for cell in nb.cells:
+            cell.metadata.setdefault("slideshow", {"slide_type": "skip"})
         return nb, resources
+
+
+def _at_headings(cell: NotebookNode) -> list[NotebookNode]:
+    """Take a markdown cell apart before each heading in it."""
+    if cell.cell_type != "markdown":
+        return [cell]
+    parts = re.split(r"\n+(?=#{2,3} )", cell.source)
+    return [cell] if len(parts) == 1 else [new_markdown_cell(part) for part in parts]
+
+
+def _says_nothing(cell: NotebookNode) -> bool:
+    """Whether a code cell shows nothing, or nothing for a wall: an explorer's sentence, a repr, a recorded row."""
+    data = [output.get("data", {"text/plain": output.get("text", "")}) for output in cell.outputs]
+    return all(
+        "text/html" not in found
+        and (RECORDED in found or re.match(QUIET, str(found.get("text/plain", ""))) is not None)
+        for found in data
+    )
+
+
+def _pictures_of(cell: NotebookNode) -> list[str]:
+    """The heads of a cell's pictures, base64."""
+    shown = "".join(str(output.get("data", {}).get("text/html", "")) for output in cell.outputs)
+    return PNG.findall(shown)
+
+
+def _height(cell: NotebookNode) -> float:
+    """About how many points of a slide a cell takes."""
+    if cell.cell_type == "markdown":
+        text = re.sub(r"\$\$.+?\$\$", "formula\n\nformula", cell.source, flags=re.DOTALL)
+        lines = sum(-(-len(line) // 105) if line.strip() else 0.5 for line in text.splitlines())
+        return 31 * lines + 45 * text.count("\n#") + 30 * text.startswith("#") + 10 * text.count("\n|")
+    height = 0.0 if "no-input" in cell.metadata.get("tags", []) else 22.0 * len(cell.source.splitlines()) + 24
+    for head in _pictures_of(cell):
+        width, high = struct.unpack(">II", base64.b64decode(head)[16:24])
+        height += min(high * (WALL[0] - 60) / width, TALLEST) + 10
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if "<tr" in data.get("text/html", ""):
+            height += 38 * data["text/html"].count("<tr") + 16
+        elif "text/html" not in data:
+            height += 22 * len((output.get("text") or data.get("text/plain", "")).splitlines()) + 12
+    return height
 
 
 def _tags(hidden_cells: Iterable[str], hidden_inputs: Iterable[str] = ()) -> Config:
@@ -99,17 +187,24 @@ def student(notebook: NotebookNode) -> str:
     return nbformat.writes(bare) + "\n"
 
 
-def slides(notebook: NotebookNode, title: str) -> str:
-    """Return a lesson as a reveal.js deck; long slides scroll."""
+def slides(notebook: NotebookNode, title: str, reveal: str = REVEAL) -> str:
+    """Return a lesson as a deck that scrolls long slides; `reveal` is where reveal.js is found."""
     # Before the exporter: its own first step reads where slides begin, and must not read cells that will go.
     config = _tags(["solution", "check", "exercise", "parameters"], ["no-input"])
-    for step in (Unfold(), Deck(), TagRemovePreprocessor(config=config)):
+    for step in (Unfold(), Deck(), TagRemovePreprocessor(config=config), Formulas()):
         notebook, _ = step.preprocess(notebook, {})
-    exporter = SlidesExporter()
-    exporter.reveal_scroll = True
+    exporter = SlidesExporter(reveal_url_prefix=reveal)
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     text, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    return _styled(text, title)
+    text = _styled(_without_scripts(text), title).replace("</head>", DECK + "</head>", 1)
+    start = STARTS.format(reveal=reveal, width=WALL[0], height=WALL[1])
+    before, _, after = text.rpartition("</body>")
+    return f"{before}{start}</body>{after}"
+
+
+def _without_scripts(text: str) -> str:
+    """Drop nbconvert's scripts: formulas are MathML already, and they would ask the network for five libraries."""
+    return re.sub(r"<script\b.*?</script>", "", text, flags=re.DOTALL)
 
 
 def page(notebook: NotebookNode, title: str, pages: dict[str, str]) -> str:
@@ -117,10 +212,11 @@ def page(notebook: NotebookNode, title: str, pages: dict[str, str]) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = LINK.sub(lambda found: _target(found, pages), cell.source)
+    notebook, _ = Formulas().preprocess(notebook, {})
     exporter = HTMLExporter(template_name="lab")
     text, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     home = '<nav class="lessons" aria-label="lessons"><a href="index.html">All lessons</a></nav>'
-    text = _styled(text, title)
+    text = _styled(_without_scripts(text), title)
     return re.sub(r"(<body[^>]*>)", lambda found: found[1] + (home if title != "The lessons" else ""), text, count=1)
 
 
@@ -182,17 +278,27 @@ def _each(sources: Path, out: Path, ending: str, convert: Callable[[NotebookNode
     return written
 
 
+def _own_reveal(folder: Path, out: Path) -> str:
+    """Copy reveal.js beside the decks, so that they need no network; return where they find it."""
+    if not (folder / "dist" / "reveal.js").is_file():
+        raise SystemExit(f"{folder} holds no dist/reveal.js: unpack the package reveal.js there.")
+    shutil.copytree(folder / "dist", out / "reveal.js" / "dist", dirs_exist_ok=True)
+    return "reveal.js"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Make one kind of copies of the lessons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=["student", "slides", "site"])
     parser.add_argument("out", type=Path)
     parser.add_argument("--notebooks", type=Path, default=REPOSITORY / "notebooks")
+    parser.add_argument("--reveal", default="", help="slides: a folder with reveal.js (npm pack reveal.js), copied")
     options = parser.parse_args(arguments)
     if options.kind == "student":
         written = _each(options.notebooks, options.out, ".ipynb", lambda notebook, title: student(notebook))
     elif options.kind == "slides":
-        written = _each(options.notebooks, options.out, ".slides.html", slides)
+        reveal = _own_reveal(Path(options.reveal), options.out) if options.reveal else REVEAL
+        written = _each(options.notebooks, options.out, ".slides.html", lambda nb, title: slides(nb, title, reveal))
     else:
         written = make_site(options.notebooks, options.out, REPOSITORY / "figures")
     print(f"{len(written)} files in {options.out}")

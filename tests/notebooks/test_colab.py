@@ -26,9 +26,35 @@ def test_a_lesson_with_a_badge_is_clean_and_adding_it_twice_adds_it_once(path, t
     assert nbformat.writes(twice) == nbformat.writes(once)
 
 
-def test_the_install_cell_does_nothing_elsewhere():
-    source = INSTALL.format(repository="ann/kit").replace("    %pip", "    raise SystemExit('installed') #")
-    subprocess.run([sys.executable, "-c", source], check=True)
+COLAB = """
+import importlib.util, sys, types
+colab, output = types.ModuleType("google.colab"), types.ModuleType("google.colab.output")
+output.enable_custom_widget_manager, colab.output = lambda: print("widgets"), output
+sys.modules |= {"google": types.ModuleType("google"), "google.colab": colab, "google.colab.output": output}
+"""
+MISSING = (
+    "find = importlib.util.find_spec\nimportlib.util.find_spec = lambda n: None if n == 'mmrec_lite' else find(n)\n"
+)
+
+
+def what_it_does(before: str = "") -> list[str]:
+    """What the install cell prints in a fresh Python, where installing is printed, too."""
+    source = INSTALL.format(repository="ann/kit", extras="notebooks").replace("%pip", "print('pip') #")
+    command = [sys.executable, "-c", before + source]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_the_install_cell_installs_on_colab_once_and_does_nothing_elsewhere():
+    assert what_it_does() == []
+    assert what_it_does(COLAB + MISSING) == ["pip", "widgets"]
+    assert what_it_does(COLAB) == ["widgets"], "after a restart of the kernel the package is there already"
+
+
+def test_a_lesson_that_encodes_installs_encoders(tmp_path):
+    main(["ann/kit", str(tmp_path)])
+    cells = {p.name[:2]: nbformat.read(p, as_version=4).cells[1].source for p in tmp_path.glob("*.ipynb")}
+    assert {name for name, source in cells.items() if "[notebooks,features,offline] @" in source} == {"02", "06", "12"}
+    assert sum("[notebooks] @" in source for source in cells.values()) == len(LESSONS) - 3
 
 
 def test_an_address_that_is_none_is_refused(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import base64
 import builtins
 import re
+import struct
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,11 +16,20 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.notebooks.execute import WIDGET_NOTE
-from tests.notebooks.export import main, make_site, slides, student
+from tests.notebooks.export import Deck, main, make_site, slides, student
+from tests.notebooks.formulas import with_mathml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LESSONS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
-PICTURE = '<img alt="a curve" src="data:image/png;base64,AAAA">'
+
+
+def png_of(width: int, height: int) -> str:
+    """A picture as a lesson holds it; its first 32 letters tell the size."""
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0"
+    return f'<img alt="a curve" src="data:image/png;base64,{base64.b64encode(head).decode()}">'
+
+
+PICTURE = png_of(400, 200)
 
 
 def lesson():
@@ -64,6 +75,58 @@ def test_a_deck_has_a_slide_a_heading_and_shows_pictures_without_their_code():
         assert hidden not in visible(body), hidden
     assert body.count("<section>") >= 6 and "To take home" in visible(body)
     assert "<title>A lesson</title>" in text
+    assert re.findall(r"<script[^>]*src=\"([^\"]+)", text) == ["https://unpkg.com/reveal.js@5.2.1/dist/reveal.js"]
+
+
+def test_a_slide_holds_what_fits_and_a_picture_stays_with_what_it_says():
+    def shows(html: str):
+        return new_code_cell("draw()", outputs=[new_output("display_data", data={"text/html": html})])
+
+    note = new_output("display_data", data={"text/plain": WIDGET_NOTE})
+    cells = [
+        new_markdown_cell("# A lesson\n\nWords.\n\n## Part\n\nMore words."),
+        shows(png_of(1220, 400)),  # fits below the heading, alone and with the sentence
+        new_markdown_cell("**What the figure says.** It falls."),
+        shows(png_of(1220, 500)),  # does not fit below the former
+        new_markdown_cell("**What the figure says.** " + "It rises. " * 30),
+        new_code_cell("explorer", outputs=[note]),
+        shows("<table>" + "<tr><td>1</td></tr>" * 12 + "</table>"),
+    ]
+    deck, _ = Deck().preprocess(new_notebook(cells=cells), {})
+    kinds = [cell.metadata["slideshow"]["slide_type"] for cell in deck.cells]
+    assert kinds == ["slide", "slide", "-", "-", "subslide", "-", "skip", "subslide"]
+    assert "no-input" in deck.cells[2].metadata.tags
+
+
+def test_formulas_become_mathml_and_nothing_else_does():
+    text = with_mathml("Let $a_i | b^*$ be `$5` or \\$5, and\n\n$$\\hat y = \\frac{1}{2}$$\n\n```\n$x$ $$y$$\n```\n")
+    assert text.count("<math ") == 2 and text.count('display="block"') == 1
+    assert 'alttext="a&#95;i &#124; b^&#42;"' in text and "|" not in text and "<mfrac>" in text
+    assert "`$5` or \\$5" in text and "```\n$x$ $$y$$\n```" in text
+
+
+def test_every_formula_of_the_lessons_is_understood():
+    for path in LESSONS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                left = re.sub(r"```.*?```|`[^`]*`|<[^>]*>", "", with_mathml(cell.source), flags=re.DOTALL)
+                assert "$" not in left and "\\frac" not in left, f"{path.name}: {left[:200]}"
+
+
+def test_decks_with_an_own_copy_of_reveal_ask_nothing_of_the_network(tmp_path):
+    (tmp_path / "package" / "dist").mkdir(parents=True)
+    for name in ("reveal.js", "reveal.css"):
+        (tmp_path / "package" / "dist" / name).write_text("")
+    sources, out = tmp_path / "lessons", tmp_path / "slides"
+    sources.mkdir()
+    nbformat.write(lesson(), sources / "03_lesson.ipynb")
+    assert main(["slides", str(out), "--notebooks", str(sources), "--reveal", str(tmp_path / "package")]) == 0
+    text = (out / "03_lesson.slides.html").read_text()
+    loaded = re.findall(r"<(?:script|link|img)\b[^>]*(?:src|href)=\"([^\"]+)", text)
+    assert all((out / name).exists() for name in loaded if "theme" not in name and not name.startswith("data:"))
+    assert not [name for name in loaded if name.startswith("http")] and "import mermaid" not in text
+    with pytest.raises(SystemExit, match=r"holds no dist/reveal\.js"):
+        main(["slides", str(out), "--notebooks", str(sources), "--reveal", str(tmp_path)])
 
 
 def visible(body: str) -> str:
