@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
+from mmrec_lite import parallel
 from mmrec_lite.data import MultimodalDataset, load, split
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import KS, Report, evaluate
@@ -118,6 +119,7 @@ def run(
     save: str | Path | None = None,
     progress: bool = False,
     device: str = "auto",
+    devices: int | str = 1,
     wait: bool = True,
     also: Callable[[Result], Mapping[str, Any]] | None = None,
     **hyper: Any,
@@ -129,6 +131,7 @@ def run(
     already there is read instead of repeated; one that another process is at is waited for, or, with `wait=False`,
     refused as `Busy`. `also(result)`
     gives further figures for the row; it is asked once, after the training, while model and report are there.
+    `devices=2` trains on two processes (see ``fit``), of which one holds the claim and writes.
 
     >>> import mmrec_lite as mm
     >>> result = mm.run("popularity", "bazaar")
@@ -136,17 +139,18 @@ def run(
     ['hit@10', 'hit@20']
     """
     config = configure(method, profile, **hyper)
+    parallel.start(device, devices)  # before the data are read: further processes start here
     dataset = load(data)
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
     how = {"ks": list(ks), "candidates": candidates}
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
-    with claim(save, name, wait):
-        if save is not None and (Path(save) / name / "row.json").exists():
+    with claim(save if parallel.rank() == 0 else None, name, wait):
+        if save is not None and parallel.agree((Path(save) / name / "row.json").exists()):
             return Result.load(Path(save) / name)
         started = time.perf_counter()
         model = create(method, parts, profile=profile, seed=seed, **hyper)
         made = time.perf_counter()
-        history = fit(model, parts, checkpoint=checkpoint, progress=progress, device=device)
+        history = fit(model, parts, checkpoint=checkpoint, progress=progress, device=device, devices=devices)
         trained = time.perf_counter()
         report = evaluate(model, parts, ks=ks, candidates=candidates, seed=split_seed)
         seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
@@ -156,8 +160,9 @@ def run(
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
             row |= also(result)
-        if save is not None:
+        if save is not None and parallel.rank() == 0:
             result.save(save)
+        parallel.agree(None)  # what process 0 wrote is there when any process goes on
     return result
 
 
