@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ __all__ = ["CheckpointError", "History", "TrainingDiverged", "fit"]
 
 CHECKPOINT_VERSION = 1
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+CHECKED = 100  # a GPU's terms are looked at so often, since looking makes the host wait for the step
 UNSHOWN = ("stage", "epoch", "lr", "seconds")  # the progress bar has these already, or no room for them
 
 
@@ -227,26 +229,29 @@ class _Trainer:
         """Take one optimiser step a batch; return each term's mean over the epoch and their sum, `loss`."""
         seen: list[Tensor] = []
         names: list[str] = []
-        for number, batch in enumerate(self.stage.batches(generator)):
+        every = 1 if self.fabric.device.type == "cpu" else CHECKED
+        for batch in self.stage.batches(generator):
             batch, share, weight = parallel.take_share(batch, self.fabric.global_rank, self.fabric.world_size)
             with parallel.taking(share):
                 terms = self.module(self.stage.loss, batch.to(self.fabric.device))
                 names = list(terms)
                 seen.append(torch.stack([term.detach().float() for term in terms.values()]))
-                if not self.several:
-                    self._check(names, seen[-1], number)
                 self.optimizer.zero_grad(set_to_none=True)
                 self.fabric.backward(sum(terms.values()) * weight if self.several else sum(terms.values()))
             if self.several:  # the processes' terms travel with the gradients, and all stop together
                 seen[-1] = parallel.sum_gradients(self.weights, weight * seen[-1])
-                self._check(names, seen[-1], number)
+            if len(seen) % every == 0:
+                self._check(names, seen, every)
             self.optimizer.step()
+        self._check(names, seen, len(seen) % every)
         means = torch.stack(seen).mean(dim=0).tolist()
         return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
 
-    def _check(self, names: list[str], terms: Tensor, batch: int) -> None:
-        if not torch.isfinite(terms).all():
-            raise TrainingDiverged(self._diverged(dict(zip(names, terms.tolist(), strict=True)), batch))
+    def _check(self, names: list[str], seen: list[Tensor], last: int) -> None:
+        """Raise ``TrainingDiverged`` for the first of the last steps that has a term which is not finite."""
+        for number, terms in enumerate(torch.stack(seen[-last:]).tolist() if last else (), len(seen) - last):
+            if not all(map(math.isfinite, terms)):
+                raise TrainingDiverged(self._diverged(dict(zip(names, terms, strict=True)), number))
 
     def _diverged(self, terms: dict[str, float], batch: int) -> str:
         bad = ", ".join(name for name, value in terms.items() if value - value != 0)
