@@ -27,6 +27,7 @@ __all__ = [
     "Share",
     "agree",
     "current",
+    "dealt",
     "dropout",
     "gather_cases",
     "largest",
@@ -39,12 +40,14 @@ __all__ = [
     "sum_gradients",
     "take_share",
     "taking",
+    "total",
     "whole",
 ]
 
 LARGE = 2**20  # gradients of so many entries are summed where they lie, smaller ones together in one buffer
 
 Batch = TypeVar("Batch")
+Part = TypeVar("Part")
 
 
 # Processes ------------------------------------------------------------------------------------------------------------
@@ -286,6 +289,19 @@ def mean(x: Tensor) -> Tensor:
     """Make the mean over the whole batch of the means over the processes' cases, with gradient."""
     share = current()
     return x if share is None else _Sum.apply(x * share.weight)
+
+
+def dealt(parts: Sequence[Part]) -> Sequence[Part]:
+    """Return every `world`-th of some parts of the work, this process's own."""
+    share = current()
+    return parts if share is None else parts[share.rank :: len(share.cases)]
+
+
+def total(x: Tensor) -> Tensor:
+    """Add a tensor up over the processes, in place and without gradient."""
+    if current() is not None:
+        dist.all_reduce(x)
+    return x
 
 
 def largest(number: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmrec_lite as mm
+from mmrec_lite import ops
 from mmrec_lite.training import History
 from tests.hardness.worlds import TRAINED, small, whole_shop
 
@@ -26,4 +27,8 @@ def train(case: str, changes: dict | None = None, **options) -> tuple[mm.Method,
     split = mm.split(whole_shop(), "given")
     model = mm.create(name, split, seed=1, **small(name) | hyper | (changes or {}))
     options = {"progress": False, "device": "cpu", "precision": "64-true"} | options
-    return model, mm.fit(model, split, **options)
+    whole, ops.TILE = ops.TILE, 8  # the tiny catalogue in several tiles, so that each process gets some
+    try:
+        return model, mm.fit(model, split, **options)
+    finally:
+        ops.TILE = whole
