@@ -109,17 +109,24 @@ def run(
     split_seed: Annotated[int | None, typer.Option(help="Of the split; by default run's own.")] = None,
     profile: Annotated[str, typer.Option(help="'paper', or 'lecture' for a minute on two cores.")] = "paper",
     save: Annotated[Path | None, typer.Option(help="Folder for the result.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes to train on, each with a share of every batch.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Split, train and evaluate one method; print its metrics on the test part."""
     hyper = _hyper_parameters(settings or [])
     if split_seed is not None:
         hyper["split_seed"] = split_seed
+    hyper |= {"device": device} if device != "auto" else {}
+    hyper |= {"devices": devices} if devices > 1 else {}
+    from . import parallel
     from .experiments import run as run_method
 
     # Whatever a library prints in between must not spoil the one JSON object on stdout.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         result = run_method(method, data, protocol=protocol, seed=seed, profile=profile, save=save, **hyper)
+    if parallel.rank() > 0:  # process 0 speaks for all
+        return
     if as_json:
         _print_json(result.row)
         return
@@ -140,7 +147,7 @@ def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
     hyper: dict[str, Any] = {}
     for setting in settings:
         name, value = _pair(setting, "--set", "k=20")
-        if name in ("method", "data", "protocol", "seed", "split_seed", "profile", "save"):
+        if name in ("method", "data", "protocol", "seed", "split_seed", "profile", "save", "device", "devices"):
             raise DataError(f"--set {setting}: {name!r} has an option of its own: --{name.replace('_', '-')}.")
         if name in hyper:
             raise DataError(f"--set {setting}: {name!r} is set twice.")

@@ -9,6 +9,8 @@ import torch
 import torch.utils.checkpoint
 from torch import Tensor
 
+from mmrec_lite import parallel
+
 __all__ = ["CHUNK_ELEMENTS", "nearly_nearest", "pairwise_infonce", "top_columns", "unit_rows"]
 
 CHUNK_ELEMENTS = 2**23  # one block of similarities: 32 MiB in float32, a few blocks live at a time
@@ -36,10 +38,13 @@ def top_columns(scores: Tensor, k: int) -> Tensor:
 
 
 def _tiles(n: int, symmetric: bool):
-    """Yield the tiles of an (n, n) matrix as two slices; of a symmetric one only those on and above the diagonal."""
-    for r in range(0, n, TILE):
-        for c in range(r if symmetric else 0, n, TILE):
-            yield slice(r, min(r + TILE, n)), slice(c, min(c + TILE, n))
+    """Yield the tiles of an (n, n) matrix as two slices; of a symmetric one only those on and above the diagonal.
+
+    Of several processes each gets its share of the tiles; what they add up must be added up over the processes.
+    """
+    corners = [(r, c) for r in range(0, n, TILE) for c in range(r if symmetric else 0, n, TILE)]
+    for r, c in parallel.dealt(corners):
+        yield slice(r, min(r + TILE, n)), slice(c, min(c + TILE, n))
 
 
 class _Exponentials:
@@ -78,14 +83,14 @@ class _Exponentials:
             rows_total[rows] += self._sum(tile, 1)
             if not self.same or rows != cols:
                 (rows_total if self.same else cols_total)[cols] += self._sum(tile, 0)
-        return rows_total, cols_total
+        return parallel.total(rows_total), parallel.total(cols_total)
 
     def weighted(self, p: Tensor, q: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return W y and W^T x for W_ij = E_ij (p_i + q_j), the gradients of sum_i p_i E_ij + sum_j q_j E_ij."""
         scale = len(x)  # p and q are of the order 1 / n^2; scaled they keep their digits in 16 bits too
         multiply = self._weigh_tile if self.x.dtype.itemsize > 2 else self._weigh_vectors
         grad_x, grad_y = multiply(p * scale, q * scale, x, y)
-        return grad_x / scale, grad_y / scale
+        return parallel.total(grad_x) / scale, parallel.total(grad_y) / scale
 
     def _weigh_tile(self, p: Tensor, q: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Weigh the tile, then multiply: fewest multiplications, for a processor that is slow at them."""

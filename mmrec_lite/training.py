@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from mmrec_lite import parallel
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import evaluate
 from mmrec_lite.files import refuse_closed, write_tensors
@@ -29,6 +30,7 @@ __all__ = ["CheckpointError", "History", "TrainingDiverged", "fit"]
 
 CHECKPOINT_VERSION = 1
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+CHECKED = 100  # a GPU's terms are looked at so often, since looking makes the host wait for the step
 UNSHOWN = ("stage", "epoch", "lr", "seconds")  # the progress bar has these already, or no room for them
 
 
@@ -85,6 +87,7 @@ def fit(
     epochs: int | None = None,
     stages: Sequence[str] | None = None,
     device: str = "auto",
+    devices: int | str = 1,
     precision: str = "32-true",
     checkpoint: str | Path | None = None,
     progress: bool = True,
@@ -99,16 +102,16 @@ def fit(
     state so far and leaves the history in `model.history`. `device` and `precision` are Lightning Fabric's ("auto",
     "cpu", "cuda"; "bf16-mixed" ...).
 
+    `devices=2` trains on two processes, each with the whole model and its share of every batch, to the result of one
+    process; the others run the same script again up to here (`parallel.start`), or `fabric run` has started them.
+    Process 0 validates, writes the checkpoint, shows the bar and asks `callback`; all of them must see the checkpoint.
+
     Raises ``TrainingDiverged`` when a loss term is not finite (the best state is restored first), ``CheckpointError``
     for a checkpoint that is damaged or not of this model and split, ``ValueError`` for another split than the model's.
     """
     if model.split_hash != split.hash:
         raise ValueError(f"fit: the model was made for another split than {split.name}; make it anew with mm.create().")
-    from lightning_fabric import Fabric  # here, since it takes as long to import as torch itself
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(GPU|TPU|HPU) available.*")
-        fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    fabric = parallel.start(device, devices, precision)
     chosen = _choose(model, stages)
     state = _Progress()
     model.history = state.history
@@ -116,6 +119,8 @@ def fit(
     if file is not None:
         refuse_closed(file.parent)
     saved = _read_checkpoint(file, model) if file is not None and file.exists() else None
+    if fabric.world_size > 1 and parallel.agree(bool(saved)) != bool(saved):
+        raise CheckpointError(f"{file}: not every process sees this checkpoint; name a folder that all of them share.")
     if saved:
         state = _restore_progress(saved)
         model.history = state.history
@@ -159,13 +164,19 @@ class _Trainer:
         optimizer = OPTIMIZERS[stage.optimizer](stage.parameters)
         self.module, self.optimizer = fabric.setup(model, optimizer)
         self.best: dict[str, Tensor] | None = None
+        self.several = fabric.world_size > 1
+        self.weights = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if self.several:
+            parallel.same_start(list(model.state_dict().values()))
 
     def run(self, progress: bool, callback: Callable | None) -> None:
         """Train until the epochs are over, validation stops improving or the callback says so."""
         state, stage, history = self.state, self.stage, self.state.history
         reason = "all epochs"
         history.best.setdefault(stage.name, {})
-        bar = tqdm(total=self.limit, initial=state.epoch, desc=stage.name, unit="epoch", disable=not progress)
+        bar = tqdm(
+            total=self.limit, initial=state.epoch, desc=stage.name, unit="epoch", disable=not (progress and self.leads)
+        )
         try:
             while state.epoch < self.limit:
                 if stage.monitor and state.waited >= stage.patience:
@@ -179,7 +190,8 @@ class _Trainer:
                 )
                 state.epoch += 1
                 self.save()
-                if callback is not None and callback(row) is False:
+                go_on = callback(row) if callback is not None and self.leads else None
+                if (parallel.agree(go_on) if self.several and callback is not None else go_on) is False:
                     reason = "callback"
                     break
         except BaseException:
@@ -188,6 +200,11 @@ class _Trainer:
         finally:
             bar.close()
         self.finish(reason)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that validates and writes."""
+        return self.fabric.is_global_zero
 
     def epoch(self) -> dict[str, Any]:
         """Train one epoch and validate; return its row of the history."""
@@ -212,19 +229,29 @@ class _Trainer:
         """Take one optimiser step a batch; return each term's mean over the epoch and their sum, `loss`."""
         seen: list[Tensor] = []
         names: list[str] = []
-        for number, batch in enumerate(self.stage.batches(generator)):
-            batch = batch.to(self.fabric.device)
-            terms = self.module(self.stage.loss, batch)
-            names = list(terms)
-            loss = sum(terms.values())
-            seen.append(torch.stack([term.detach().float() for term in terms.values()]))
-            if not torch.isfinite(seen[-1]).all():
-                raise TrainingDiverged(self._diverged(dict(zip(names, seen[-1].tolist(), strict=True)), number))
-            self.optimizer.zero_grad(set_to_none=True)
-            self.fabric.backward(loss)
+        every = 1 if self.fabric.device.type == "cpu" else CHECKED
+        for batch in self.stage.batches(generator):
+            batch, share, weight = parallel.take_share(batch, self.fabric.global_rank, self.fabric.world_size)
+            with parallel.taking(share):
+                terms = self.module(self.stage.loss, batch.to(self.fabric.device))
+                names = list(terms)
+                seen.append(torch.stack([term.detach().float() for term in terms.values()]))
+                self.optimizer.zero_grad(set_to_none=True)
+                self.fabric.backward(sum(terms.values()) * weight if self.several else sum(terms.values()))
+            if self.several:  # the processes' terms travel with the gradients, and all stop together
+                seen[-1] = parallel.sum_gradients(self.weights, weight * seen[-1])
+            if len(seen) % every == 0:
+                self._check(names, seen, every)
             self.optimizer.step()
+        self._check(names, seen, len(seen) % every)
         means = torch.stack(seen).mean(dim=0).tolist()
         return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
+
+    def _check(self, names: list[str], seen: list[Tensor], last: int) -> None:
+        """Raise ``TrainingDiverged`` for the first of the last steps that has a term which is not finite."""
+        for number, terms in enumerate(torch.stack(seen[-last:]).tolist() if last else (), len(seen) - last):
+            if not all(map(math.isfinite, terms)):
+                raise TrainingDiverged(self._diverged(dict(zip(names, terms, strict=True)), number))
 
     def _diverged(self, terms: dict[str, float], batch: int) -> str:
         bad = ", ".join(name for name, value in terms.items() if value - value != 0)
@@ -239,7 +266,10 @@ class _Trainer:
         """Evaluate on the validation part and keep the state if it is the best so far."""
         state, stage = self.state, self.stage
         k = int(stage.monitor.rsplit("@", 1)[1])
-        figure = evaluate(self.model, self.split, part="valid", ks=(k,)).metrics[stage.monitor]
+        figure = None
+        if self.leads:
+            figure = evaluate(self.model, self.split, part="valid", ks=(k,)).metrics[stage.monitor]
+        figure = parallel.agree(figure) if self.several else figure
         state.waited += 1
         if state.best_metric is None or figure > state.best_metric:
             state.best_metric, state.waited = figure, 0
@@ -257,7 +287,7 @@ class _Trainer:
 
     def save(self) -> None:
         """Write the state beside the old checkpoint, then rename: there is always one whole file."""
-        if self.file is None:
+        if self.file is None or not self.leads:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (self.best or {}).items()}
@@ -279,7 +309,8 @@ class _Trainer:
         write_tensors(self.file, tensors, header)
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Take over a checkpoint's optimiser and best state."""
+        """Take over a checkpoint's optimiser and best state, and its weights again, in training precision."""
+        self.model.load_state_dict(_named(saved, "model"))
         self.best = _named(saved, "best") or None
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _named(saved, "optimizer").items():

@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
+from mmrec_lite import parallel
 from mmrec_lite.data import MultimodalDataset, load, split
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import KS, Report, evaluate
@@ -119,6 +120,7 @@ def run(
     save: str | Path | None = None,
     progress: bool = False,
     device: str = "auto",
+    devices: int | str = 1,
     wait: bool = True,
     pretrained: str | Path | None = None,
     also: Callable[[Result], Mapping[str, Any]] | None = None,
@@ -129,9 +131,10 @@ def run(
     `seed` decides weights and batches, `split_seed` what is held out. `hyper` changes the profile's settings,
     `split_options` are those of ``mm.split``. With `save`, the result is written below that folder, and a run that is
     already there is read instead of repeated; one that another process is at is waited for, or, with `wait=False`,
-    refused as `Busy`. `pretrained` names a
-    file of `Method.save_pretrained`: the stage "pretrain" is read from it instead of trained. `also(result)` gives
-    further figures for the row; it is asked once, after the training, while model and report are there.
+    refused as `Busy`. `pretrained` names a file of `Method.save_pretrained`: the stage "pretrain" is read from it
+    instead of trained. `devices=2` trains on two processes (see ``fit``), of which one holds the claim and writes.
+    `also(result)` gives further figures for the row; it is asked once, after the training, while model and report are
+    there.
 
     >>> import mmrec_lite as mm
     >>> result = mm.run("popularity", "bazaar")
@@ -139,14 +142,16 @@ def run(
     ['hit@10', 'hit@20']
     """
     config = configure(method, profile, **hyper)
+    if devices != 1 or "LT_DEVICES" in os.environ:
+        parallel.start(device, devices)  # before the data are read: further processes start here
     dataset = load(data)
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
     how: dict[str, Any] = {"ks": list(ks), "candidates": candidates}
     if pretrained is not None:
         how["pretrained"] = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
-    with claim(save, name, wait):
-        if save is not None and (Path(save) / name / "row.json").exists():
+    with claim(save if parallel.rank() == 0 else None, name, wait):
+        if save is not None and parallel.agree((Path(save) / name / "row.json").exists()):
             return Result.load(Path(save) / name)
         for left in Path(save).glob(f".{glob.escape(name)}.*") if save is not None else ():  # by a killed process
             shutil.rmtree(left, ignore_errors=True)
@@ -157,7 +162,8 @@ def run(
             model.load_pretrained(pretrained)
             stages = [stage.name for stage in model.stages() if stage.name != "pretrain"]
         made = time.perf_counter()
-        history = fit(model, parts, stages=stages, checkpoint=checkpoint, progress=progress, device=device)
+        where = {"device": device, "devices": devices}
+        history = fit(model, parts, stages=stages, checkpoint=checkpoint, progress=progress, **where)
         trained = time.perf_counter()
         report = evaluate(model, parts, ks=ks, candidates=candidates, seed=split_seed)
         seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
@@ -167,8 +173,9 @@ def run(
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
             row |= also(result)
-        if save is not None:
+        if save is not None and parallel.rank() == 0:
             result.save(save)
+        parallel.agree(None)  # what process 0 wrote is there when any process goes on
     return result
 
 

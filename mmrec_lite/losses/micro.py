@@ -48,6 +48,7 @@ def micro_contrast(
         return pairwise_infonce(unit_rows(views), unit_rows(fused), temperature, symmetric, dtype)
     if negatives < 1:
         raise ValueError(f"micro_contrast: negatives = {negatives}, but at least one is needed")
-    chosen = torch.randperm(n_items, generator=generator)[: negatives + 1].to(fused.device)
+    place = fused.device if generator is None else generator.device
+    chosen = torch.randperm(n_items, generator=generator, device=place)[: negatives + 1].to(fused.device)
     each = (n_items - 1) / negatives
     return pairwise_infonce(unit_rows(views[:, chosen]), unit_rows(fused[chosen]), temperature, symmetric, dtype, each)

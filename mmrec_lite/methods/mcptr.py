@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mmrec_lite import parallel
 from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.reviews import mean_reviews
 from mmrec_lite.data.splits import Split
@@ -196,8 +197,13 @@ class MCPTR(VectorMethod):
         views = encoder.views(items)
         terms = {}
         if self.lam > 0:
-            taken = place[:, 0].unique()  # each observed item once: twice it would be its own wrong pair
-            terms["cima"] = self.lam * self.alignment({k: view[taken] for k, view in views.items()}, items[taken])
+            taken = parallel.whole(batch).positives.unique()  # once each: twice an item would be its own wrong pair
+            where = torch.searchsorted(items, taken) if parallel.current() is None else None
+            aligned = {
+                k: views[k][where] if where is not None else parallel.mapped(lambda i, k=k: encoder.view(k, i), taken)
+                for k in encoder.frozen
+            }
+            terms["cima"] = self.lam * self.alignment(aligned, taken)
         if self.lam < 1:
             users, who = batch.users.unique(return_inverse=True)
             user, item = self.pretraining["user"](users)[0], encoder(items, views)[0]

@@ -86,6 +86,7 @@ class MICRO(VectorMethod):
             if self.mined and config.lam > 0:
                 self.register_buffer(f"raw_{name}", self._graph(features), persistent=False)
             self.transform[name] = nn.Linear(features.shape[1], config.dim)
+        self._complete: bool | None = None  # whether every item has every modality; asking a GPU makes the host wait
         self._kept: dict[str, tuple[Tensor, Tensor]] = {}  # this epoch's graphs without gradient, and transposed
 
     # Section 3.1: latent structures -----------------------------------------------------------------------------
@@ -127,7 +128,7 @@ class MICRO(VectorMethod):
     def train(self, mode: bool = True) -> MICRO:
         """Switch between training and evaluation; the learned graphs are rebuilt with the weights of the moment."""
         if mode or self.training:
-            self._kept = {}
+            self._kept, self._complete = {}, None
         return super().train(mode)
 
     # Sections 3.2 and 3.3.1: propagation and fusion ---------------------------------------------------------------
@@ -154,7 +155,9 @@ class MICRO(VectorMethod):
     def _present(self) -> Tensor | None:
         """Which item has which modality, (M, I) bool; None if none is missing."""
         present = torch.stack([getattr(self, f"present_{name}") for name in self.modalities])
-        return None if bool(present.all()) else present
+        if self._complete is None:
+            self._complete = bool(present.all())
+        return None if self._complete else present
 
     # Sections 3.3.2 to 3.5: contrast, prediction, loss ------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmrec_lite import parallel
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.data.sentences import SENTENCES, item_sentences
 from mmrec_lite.data.sequences import SequenceBatch, SequenceBatches
@@ -150,20 +151,23 @@ class MP4SR(SequenceMethod):
         """A modality's encoder; the one that all share where variant="Shared"."""
         return self.encoders[name if name in self.encoders else self.modalities[0]]
 
-    def item_vectors(self, name: str, items: Tensor | None = None) -> Tensor:
+    def item_vectors(self, name: str, items: Tensor | None = None, many: bool = False) -> Tensor:
         """Eq. 3-5: z, the items' representation in a modality (R, d); zero for an item without it.
 
-        Of a large catalogue no more than a block of sentence vectors is ever held in 32 bits: what the attention needs
-        of them on the way back is made again.
+        Of a large catalogue (all, or `many` items) no more than a block of sentence vectors is ever held in 32 bits:
+        what the attention needs of them on the way back is made again.
         """
         encoder, index = self.encoder(name), getattr(self, f"index_{name}")
-        if items is not None or getattr(self, f"vectors_{name}").numel() <= CHUNK_ELEMENTS:
+        small = getattr(self, f"vectors_{name}").numel() <= CHUNK_ELEMENTS
+        if small or (items is not None and not many):
             return encoder(*self.content(name, items))
+        index = index if items is None else index[items]
 
         def fuse(block: Tensor) -> Tensor:
             return encoder.attention(*self.content(name, block))[0]
 
-        blocks = torch.arange(self.n_items, device=index.device).split(_ITEMS)
+        items = torch.arange(self.n_items, device=index.device) if items is None else items
+        blocks = items.split(_ITEMS)
         once_more = {"use_reentrant": False, "preserve_rng_state": False}  # attention draws no random numbers
         fused = torch.cat([checkpoint(fuse, block, **once_more) for block in blocks])
         return encoder.experts(fused) * (index >= 0).any(dim=1, keepdim=True)
@@ -195,11 +199,14 @@ class MP4SR(SequenceMethod):
         Every item of the batch is encoded once; `tables` are those of all items, where they are at hand.
         """
         c = self.config
-        ids, place = batch.items.unique(return_inverse=True)
-        items = {n: self.item_vectors(n, ids) if tables is None else tables[n][ids] for n in self.modalities}
-        h = self.mixed_sequences(batch, place, items)
-        target = place[:, 1:][batch.cases]
-        rows = torch.arange(len(place), device=place.device)[:, None].expand_as(batch.cases)[batch.cases]
+        everybody, share = parallel.whole(batch), parallel.current()
+        ids, place = everybody.items.unique(return_inverse=True)
+        items = {n: self._encoded(n, ids) if tables is None else tables[n][ids] for n in self.modalities}
+        h = self.mixed_sequences(batch, place if share is None else place[share.rows], items)
+        h = {name: parallel.gather_cases(cases) for name, cases in h.items()}  # negatives are those of all processes
+        cases = everybody.cases
+        target = place[:, 1:][cases]
+        rows = torch.arange(len(place), device=place.device)[:, None].expand_as(cases)[cases]
         options: dict[str, Any] = {"temperature": c.temperature, "groups": None if c.own_negatives else rows}
         terms = {}
         for name in self.modalities:
@@ -227,8 +234,15 @@ class MP4SR(SequenceMethod):
 
     def tables(self) -> Tensor:
         """F + E, every item in each modality that is scored (V, I, d). Source: MP4SR Eq. 12."""
-        content = torch.stack([self.item_vectors(name) for name in self.scored])
+        content = torch.stack([self._encoded(name) for name in self.scored])
         return content + self.item if self.config.ids else content
+
+    def _encoded(self, name: str, items: Tensor | None = None) -> Tensor:
+        """`item_vectors`, of which each of several processes encodes a part."""
+        if parallel.current() is None:
+            return self.item_vectors(name, items)
+        many, items = items is None, torch.arange(self.n_items, device=self.device) if items is None else items
+        return parallel.mapped(lambda part: self.item_vectors(name, part, many), items)
 
     def _similarity(self) -> dict[str, float | bool]:
         c = self.config
@@ -236,7 +250,7 @@ class MP4SR(SequenceMethod):
 
     def joint_loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Variant E2E: the terms of pre-training and of fine-tuning together."""
-        content = {name: self.item_vectors(name) for name in self.modalities}
+        content = {name: self._encoded(name) for name in self.modalities}
         tables = torch.stack([content[name] for name in self.scored])
         tables = tables + self.item if self.config.ids else tables
         return self.pretrain_loss(batch, content) | {"next item": self.recommend_loss(batch, tables)}

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mmrec_lite import parallel
 from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.splits import Split
 from mmrec_lite.losses import bpr_loss, cosine_gap, disentangle_loss, gap, order_loss, pointwise_loss
@@ -164,7 +165,7 @@ class PAMD(Method):
         c = self.config
         ranks = ("common", "primitive", "specific")
         if c.order != "infonce":
-            gaps = self.gaps(items, parts)
+            gaps = {kind: parallel.mean(value) for kind, value in self.gaps(items, parts).items()}  # Eq. 10 bends
             return order_loss(*(gaps[kind] for kind in ranks), form=c.order)
         cosines = ([cosine_gap(target, out[kind]) for kind in ranks] for target, out in self.mapped(items, parts))
         return sum(order_loss(*gaps, form="infonce", temperature=c.temperature) for gaps in cosines)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmrec_lite import parallel
 from mmrec_lite.graphs import propagate
 from mmrec_lite.losses import bpr_loss, embedding_l2
 
@@ -102,7 +103,7 @@ def mixgcf_loss(
     with torch.no_grad():
         pooled = torch.stack([nodes[users] for nodes in layers]).mean(dim=0)
         shape = candidates.shape if mixing == "candidate" else (len(users), 1)
-        alpha = torch.rand(len(layers), *shape, device=pooled.device, dtype=pooled.dtype)
+        alpha = parallel.rand(len(layers), *shape, dim=1, device=pooled.device, dtype=pooled.dtype)
         item_layers = [nodes[n_users:] for nodes in layers]
         chosen, alpha = _hop_mixing(pooled, item_layers, positives, candidates, alpha)
     # One gather a layer: the gradient of each is a table of all nodes.

@@ -112,11 +112,15 @@ class ModalEncoder(nn.Module):
         """Return each modality's vectors before the pool, name -> (R, d_m), for some rows."""
         out = {}
         for name in self.frozen:
-            vectors = getattr(self, f"features_{name}")[rows]
-            out[name] = self.adapters[name](vectors) if name in self.adapters else vectors
+            out[name] = self.view(name, rows)
         if "graph" in self.modalities:
             out["graph"] = self.graph()[rows]
         return out
+
+    def view(self, name: str, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Return one feature's vectors before the pool (R, d_m)."""
+        vectors = getattr(self, f"features_{name}")[rows]
+        return self.adapters[name](vectors) if name in self.adapters else vectors
 
     def present(self, rows: Tensor | slice = slice(None)) -> Tensor:
         """Return who has which modality, (M, R) bool."""

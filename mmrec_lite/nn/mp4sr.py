@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmrec_lite import parallel
+
 __all__ = ["ContentEncoder", "MixtureOfExperts", "SentenceAttention", "complementary_mixup", "drop_items"]
 
 
@@ -64,7 +66,9 @@ class MixtureOfExperts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: (R, width) -> (R, dim)."""
-        out = F.dropout(self.experts(x), self.dropout, self.training).unflatten(-1, self.scale.shape)  # (R, O, dim)
+        out = parallel.dropout(self.experts(x), self.dropout, self.training).unflatten(
+            -1, self.scale.shape
+        )  # (R, O, dim)
         gates = self.gates(x)
         # sum_k g_k (norm_k * scale_k + shift_k), the shift taken out of the sum over (R, O, dim)
         out = F.layer_norm(out, self.scale.shape[-1:]) * self.scale
@@ -103,12 +107,13 @@ def drop_items(
     if not 0 <= ratio < 1:
         raise ValueError(f"drop_items: ratio = {ratio}, but it is a probability below 1")
     real = torch.arange(items.shape[1], device=items.device) < lengths[:, None]
-    draw = torch.rand(items.shape, generator=generator, device=generator.device if generator else None)
+    draw = parallel.rand(*items.shape, generator=generator, device=generator.device if generator else None)
     keep = draw.to(items.device) >= ratio
     keep[:, 0] = True
     keep &= real
     left = keep.sum(dim=1)
-    order = (~keep).sort(dim=1, stable=True).indices[:, : int(left.max())]
+    longest = parallel.largest(int(left.max()))  # all processes pad alike, or they would draw unlike numbers later
+    order = (~keep).sort(dim=1, stable=True).indices[:, :longest]
     return items.gather(1, order), left, keep.cumsum(dim=1) - 1
 
 
@@ -124,6 +129,6 @@ def complementary_mixup(
     """
     if not 0 <= ratio <= 1:
         raise ValueError(f"complementary_mixup: ratio = {ratio}, but it is a probability")
-    draw = torch.rand(text.shape[:-1], generator=generator, device=generator.device if generator else None)
+    draw = parallel.rand(*text.shape[:-1], generator=generator, device=generator.device if generator else None)
     swap = (draw < ratio).to(text.device).unsqueeze(-1)
     return torch.where(swap, image, text), torch.where(swap, text, image)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmrec_lite import parallel
+
 __all__ = ["CausalTransformer"]
 
 
@@ -35,7 +37,7 @@ class CausalTransformer(nn.Module):
         """Shapes: (B, L, d) -> (B, L, d), L at most `length`."""
         if x.shape[1] > len(self.position):
             raise ValueError(f"CausalTransformer: sequences of {x.shape[1]}, but there are {len(self.position)} places")
-        x = F.dropout(self.norm(x + self.position[: x.shape[1]]), self.dropout, self.training)
+        x = parallel.dropout(self.norm(x + self.position[: x.shape[1]]), self.dropout, self.training)
         for layer in self.layers:
             x = layer(x)
         return x
@@ -59,6 +61,15 @@ class _Layer(nn.Module):
         query, key, value = (
             self.attend(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         )  # (B, heads, L, d/h)
-        seen = F.scaled_dot_product_attention(query, key, value, dropout_p=drop, is_causal=True)
-        x = self.norms[0](x + F.dropout(self.merge(seen.transpose(1, 2).flatten(2)), drop))
-        return self.norms[1](x + F.dropout(self.narrow(F.gelu(self.widen(x))), drop))
+        seen = _attend(query, key, value, drop)
+        x = self.norms[0](x + parallel.dropout(self.merge(seen.transpose(1, 2).flatten(2)), drop))
+        return self.norms[1](x + parallel.dropout(self.narrow(F.gelu(self.widen(x))), drop))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, drop: float) -> Tensor:
+    """Causal attention, (B, heads, L, d/h) thrice; written out where several processes must drop alike."""
+    if drop == 0 or parallel.current() is None:
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=drop, is_causal=True)
+    logits = query @ key.mT / query.shape[-1] ** 0.5
+    later = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
+    return parallel.dropout(logits.masked_fill(later, -torch.inf).softmax(dim=-1), drop) @ value

@@ -1,0 +1,160 @@
+"""Measure what notebooks/SCALING.md reckons with: python -m tests.benchmarks.scaling WHAT [...]
+
+    bandwidth                       copying, and products with a sparse matrix against what their bytes allow
+    neighbours METHOD ITEMS         ten nearest of every item, 384 features (neighbours.py)
+    catalogue ITEMS                 MICRO from approximate graphs with sampled negatives, one epoch; peak memory
+    step METHOD FOLDER [HYPER]      seconds a step; under `fabric run --devices 2` on two processes
+
+Every call is one row of `scaling.json` beside this file (a call with the same arguments and processes takes its place);
+`scaling_page.py` makes the page's tables of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import mmrec_lite as mm
+from mmrec_lite import parallel
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.experiments import peak_memory
+from mmrec_lite.files import beside
+from mmrec_lite.graphs import bipartite_graph, knn_graph
+from tests.benchmarks import neighbours
+
+RECORD = Path(__file__).with_suffix(".json")
+WIDTH, BATCH = 64, 16_384
+GRAPHS = {"Baby": (19_445, 7_050, 139_110), "a million nodes": (600_000, 400_000, 5_000_000)}
+
+
+def best(function, rounds: int = 5) -> float:
+    """Return the least seconds of some rounds after one that warms up."""
+    function()
+    took = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        function()
+        took.append(time.perf_counter() - started)
+    return min(took)
+
+
+def bandwidth() -> dict:
+    """Copy 512 MiB, then multiply user-item graphs with (N, 64); bytes if every row is read once, and if per edge."""
+    a = torch.ones(2**27)
+    b = torch.empty_like(a)
+    copy = 2 * a.numel() * 4 / best(lambda: b.copy_(a))
+    rows = {}
+    for name, (users, items, edges) in GRAPHS.items():
+        rng = np.random.default_rng(0)
+        popular = rng.permutation(items)[np.minimum(rng.zipf(1.4, edges), items) - 1]
+        mixed = np.where(rng.random(edges) < 0.5, popular, rng.integers(items, size=edges))
+        keys = np.unique(rng.integers(users, size=edges) * items + mixed)
+        graph = bipartite_graph(keys // items, keys % items, users, items)
+        nodes = torch.randn(users + items, WIDTH)
+        once = graph._nnz() * 12 + 2 * nodes.numel() * 4
+        gathered = graph._nnz() * (12 + 4 * WIDTH) + nodes.numel() * 4
+        seconds = best(lambda g=graph, n=nodes: g @ n, 5)
+        rows[name] = {"edges": graph._nnz(), "seconds": seconds, "once": once, "gathered": gathered}
+    return {"copy": copy, "products": rows}
+
+
+def catalogue(n: int) -> dict:
+    """One epoch of MICRO on n items with 384 features, n / 2 users and 4 n interactions, in batches of 16,384."""
+    rng = np.random.default_rng(0)
+    features = neighbours.features(n).half().numpy()
+    pairs = np.unique(rng.integers(n // 2, size=4 * n) * n + rng.integers(n, size=4 * n))
+    data = MultimodalDataset(
+        name=f"items-{n}",
+        users=pd.DataFrame({"user_id": np.arange(n // 2).astype(str)}),
+        items=pd.DataFrame({"item_id": np.arange(n).astype(str)}),
+        interactions=pd.DataFrame({"user": pairs // n, "item": pairs % n}),
+        features={"text": features},
+    )
+    del features, pairs
+    split = mm.split(data, "ratio")
+    made = peak_memory()
+    settings = {"search": "approximate", "negatives": 1024, "batch_size": BATCH, "epochs": 1}
+    started = time.perf_counter()
+    model = mm.create("micro", split, **settings)
+    graph = time.perf_counter() - started
+    (stage,) = model.stages()
+    optimizer = torch.optim.Adam(stage.parameters)
+    model.train()
+    stage.begin_epoch(0)
+    started = time.perf_counter()
+    for number, batch in enumerate(stage.batches(torch.Generator().manual_seed(0))):
+        optimizer.zero_grad()
+        sum(stage.loss(batch).values()).backward()
+        optimizer.step()
+        if number == 0:
+            first = time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    sizes = {"interactions": len(data), "steps": number + 1, "data MiB": made, "MiB": peak_memory()}
+    return {"graph": graph, "first step": first, "epoch": seconds, **sizes}
+
+
+def step(method: str, folder: str, hyper: str = "{}") -> dict:
+    """Seconds a step of the first stage (median of steps 3 to 10), alone or in the processes of `fabric run`."""
+    fabric = parallel.start("cpu")
+    split = mm.split(mm.load(folder), "leave-one-out" if "pantry" in folder else "ratio")
+    model = mm.create(method, split, **json.loads(hyper))
+    stage, *_ = model.stages()
+    weights = [p for group in stage.parameters for p in group["params"]]
+    optimizer = torch.optim.Adam(stage.parameters)
+    model.train()
+    torch.manual_seed(0)
+    stage.begin_epoch and stage.begin_epoch(0)
+    took: dict[str, list[float]] = {"seconds": [], "summing": []}
+    for number, batch in enumerate(stage.batches(torch.Generator().manual_seed(0))):
+        if number == 10:
+            break
+        started = time.perf_counter()
+        part, share, weight = parallel.take_share(batch, fabric.global_rank, fabric.world_size)
+        with parallel.taking(share):
+            terms = stage.loss(part)
+            optimizer.zero_grad()
+            (weight * sum(terms.values())).backward()
+        ready = time.perf_counter()
+        if fabric.world_size > 1:
+            parallel.sum_gradients(weights, torch.stack([t.detach() for t in terms.values()]))
+        took["summing"].append(time.perf_counter() - ready)
+        optimizer.step()
+        took["seconds"].append(time.perf_counter() - started)
+    medians = {name: float(np.median(values[2:])) for name, values in took.items()}
+    return medians | {"weights": sum(p.numel() for p in weights), "processes": fabric.world_size}
+
+
+def search(method: str, n: str) -> dict:
+    """Ten nearest, exact or approximate."""
+    knn_graph(neighbours.features(600), neighbours.K, method=method)
+    x = neighbours.features(int(n))
+    started = time.perf_counter()
+    graph = knn_graph(x, neighbours.K, method=method)
+    return {"seconds": time.perf_counter() - started, "MiB": peak_memory(), "edges": graph._nnz()}
+
+
+def main(what: str, *arguments: str) -> None:
+    """Measure, and write the row beside the others."""
+    functions = {"bandwidth": bandwidth, "catalogue": lambda n: catalogue(int(n)), "step": step, "neighbours": search}
+    row = {"threads": torch.get_num_threads(), **functions[what](*arguments)}
+    if parallel.rank() > 0:
+        return
+    shown = [Path(a).name if os.sep in a else a for a in arguments]
+    row["date"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d")
+    key = " ".join([what, *shown, f"x{row.get('processes', 1)}", f"t{row['threads']}"])
+    known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    with beside(RECORD) as file:
+        file.write_text(json.dumps(known | {key: row}, indent=1) + "\n")
+    print(json.dumps({key: row}))
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    main(*sys.argv[1:])

@@ -1,0 +1,157 @@
+"""Fill the tables of notebooks/SCALING.md: python -m tests.benchmarks.scaling_page
+
+Between `<!-- name -->` and `<!-- /name -->` stand what `scaling.json` holds and what follows from it by arithmetic; the
+sentences around them are written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from mmrec_lite.files import beside
+from tests.benchmarks.scaling import RECORD, WIDTH
+from tests.benchmarks.table import machine
+
+PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "SCALING.md"
+GB, GiB = 1e9, 2**30
+# Assumed, from a maker's data sheet of an 80 GB GPU of 2023, not measured: memory and link in bytes a second, products.
+MEMORY, LINK, PRODUCTS, HELD, GPUS = 3.35e12, 450e9, 400e12, 80e9, 16
+USERS, ITEMS, PAIRS = 10_000_000, 2_000_000, 100_000_000
+FEATURES, NEIGHBOURS, LAYERS = (384, 512), 10, 2
+
+
+def table(head: str, rows: list[list[str]]) -> str:
+    """Draw a Markdown table."""
+    columns = head.split("|")
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [columns, ["---"] * len(columns), *rows])
+
+
+def number(x: float) -> str:
+    """Three digits, with commas where there are more before the point."""
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
+
+
+def rows(record: dict, what: str) -> list[tuple[list[str], dict]]:
+    """Return the rows of one kind with the words of their keys."""
+    return [(key.split(), row) for key, row in record.items() if key.split()[0] == what]
+
+
+def products(record: dict) -> str:
+    """Seconds of a product against what its bytes take at the copying speed."""
+    row = record["bandwidth x1 t1"]
+    out = []
+    for name, p in row["products"].items():
+        floors = [p[kind] / row["copy"] for kind in ("once", "gathered")]
+        cells = [f"{f * 1e3:,.1f} ms, {p['seconds'] / f:.1f}" for f in floors]
+        out.append([name, f"{p['edges']:,}", f"{p['seconds'] * 1e3:,.1f} ms", *cells])
+    head = "graph|edges, both ways|product with (N, 64)|every row read once: floor, ratio|a row an edge: floor, ratio"
+    return f"Copying moves {row['copy'] / GB:.1f} GB/s (read and written, one thread).\n\n" + table(head, out)
+
+
+def searches(record: dict) -> str:
+    """Seconds of the search for neighbours, and the growth from one size to the next."""
+    out, former = [], {}
+    for (_, method, n, *_), row in sorted(rows(record, "neighbours"), key=lambda r: (r[0][1], int(r[0][2]))):
+        growth = f"{row['seconds'] / former[method]:.1f}" if method in former else ""
+        former[method] = row["seconds"]
+        out.append([method, f"{int(n):,}", number(row["seconds"]), growth, f"{row['MiB']:,.0f}"])
+    return table("search|items|seconds|times the former size's|MiB", out)
+
+
+def catalogues(record: dict) -> str:
+    """One epoch on growing catalogues, and the memory of a million items by the slope between the last two."""
+    known = sorted(rows(record, "catalogue"), key=lambda r: int(r[0][1]))
+    cells = [
+        [f"{int(words[1]):,}", f"{row['interactions']:,}", number(row["graph"]), number(row["epoch"]),
+         f"{row['steps']}", f"{row['MiB']:,.0f}"]
+        for words, row in known
+    ]  # fmt: skip
+    text = table("items|interactions|graph, s|epoch, s|steps|peak MiB", cells)
+    if len(known) < 2:
+        return text
+    (a, small), (b, large) = known[-2:]
+    slope = (large["MiB"] - small["MiB"]) / (int(b[1]) - int(a[1]))
+    if int(b[1]) < 1_000_000:
+        million = large["MiB"] + slope * (1_000_000 - int(b[1]))
+        text += (
+            f"\n\nBetween the last two rows an item costs {slope * 2**20 / 1000:.1f} kB; a million items would take "
+        )
+        text += f"about {million / 1024:.1f} GiB by that slope. That is reckoned, not run."
+    return text
+
+
+def processes(record: dict) -> str:
+    """Seconds a step: one thread, two threads, two processes."""
+    out = []
+    for method in ("micro", "sasrec", "mp4sr"):
+        found = {(words[-2], words[-1]): row for words, row in rows(record, "step") if words[1] == method}
+        ways = [found.get(way) for way in (("x1", "t1"), ("x1", "t2"), ("x2", "t1"))]
+        if not all(ways):
+            continue
+        one, _, two = ways
+        cells = [f"{row['seconds'] * 1e3:,.0f}" for row in ways]
+        times = f"{one['seconds'] / two['seconds']:.2f}"
+        out.append([f"`{method}`", *cells, times, f"{two['summing'] * 1e3:,.0f}", f"{two['weights']:,}"])
+    head = "method|one thread, ms|two threads, ms|two processes, ms|times one thread|of it summing, ms|weights"
+    return table(head, out)
+
+
+def large(record: dict) -> str:
+    """What 100 million interactions ask of one GPU of sixteen."""
+    nodes = USERS + ITEMS
+    table_bytes = nodes * WIDTH * 4
+    held = {
+        "user and item vectors, gradient, Adam's two moments": 4 * table_bytes,
+        f"vectors of {LAYERS} layers, kept for the way back": (LAYERS + 1) * table_bytes,
+        "user-item graph, both ways": 2 * PAIRS * 12,
+        "features in 32 bits": ITEMS * sum(FEATURES) * 4,
+        "item graphs, raw and mixed, with transposes": ITEMS * NEIGHBOURS * 12 * 4 * len(FEATURES),
+    }
+    memory = [[name, f"{size / GiB:.1f}"] for name, size in held.items()]
+    memory.append(["**together** (GPU: " + f"{HELD / GiB:.0f})", f"**{sum(held.values()) / GiB:.1f}**"])
+    passes = 2 * LAYERS * (2 * PAIRS * (12 + 4 * WIDTH) + table_bytes)
+    propagate, share = passes / MEMORY, 2 * (GPUS - 1) / GPUS * table_bytes
+    pairs = ITEMS**2
+    steps = {batch: -(-PAIRS // batch) for batch in (1024, 1_000_000)}
+    times = [
+        ["propagation, a step", f"{passes / GB:,.0f} GB through memory", f"{propagate:.2f} s", "no"],
+        *[
+            [f"the same, an epoch in batches of {b:,}", f"{n:,} steps", f"{n * propagate / 60:,.0f} min", "no"]
+            for b, n in steps.items()
+        ],
+        ["summing gradients, a step", f"{share / GB:.1f} GB a GPU over its link", f"{share / LINK * 1e3:.0f} ms", ""],
+        ["exact contrast, a step", f"{pairs * WIDTH * 2 * 9:.1e} operations a modality",
+         f"{pairs * WIDTH * 2 * 9 / PRODUCTS:,.0f} s", "yes, tile by tile"],
+        ["exact search of neighbours, once a modality", f"{pairs * FEATURES[0] * 2:.1e} operations",
+         f"{pairs * FEATURES[0] * 2 / PRODUCTS:,.0f} s", "no"],
+        ["ranking all items for all users", f"{USERS * ITEMS * 4 / 1e12:,.0f} TB of scores",
+         f"{2 * USERS * ITEMS * 4 / MEMORY:,.0f} s", "no: process 0 alone"],
+    ]  # fmt: skip
+    return (
+        table("held by each GPU, LightGCN with MICRO|GiB", memory)
+        + "\n\n"
+        + table("work|how much|at the assumed speed|shared among processes here?", times)
+    )
+
+
+def main() -> None:
+    """Write every table into its place."""
+    record = json.loads(RECORD.read_text())
+    text = PAGE.read_text()
+    made = {"products": products, "searches": searches, "catalogues": catalogues, "processes": processes}
+    made = {name: make(record) for name, make in made.items()} | {"large": large(record)}
+    dates = sorted({row["date"] for row in record.values()})
+    made["machine"] = f"*{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {machine()}.*"
+    for name, content in made.items():
+        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
+        if not place.search(text):
+            raise ValueError(f"{PAGE} has no place for {name!r}: <!-- {name} --> and <!-- /{name} -->")
+        text = place.sub(lambda found, content=content: found[1] + content + "\n" + found[2], text)
+    with beside(PAGE) as file:
+        file.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
