@@ -223,7 +223,7 @@ def run_job(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Export a split, run the peer's process on it, and return what it noted and its rankings by part.
 
-    A job that only times something (`batches`, `time evaluation`) returns no rankings.
+    A job that only times something (`only`: "epoch" or "evaluation") returns no rankings.
     """
     peer = _peer(name)
     if missing := absent(name, python):
@@ -233,7 +233,7 @@ def run_job(
     with tempfile.TemporaryDirectory(prefix="mmrec-peer-") as folder:
         plain = _numbered(parts, features="features" in peer.needs)
         export = to_recbole(plain, Path(folder) / plain.dataset.name)  # RecBole: files named as their folder
-        full = {"batches": None, "time evaluation": False, "threads": None, "patience": 10, "seed": 0, "k": 20}
+        full = {"batches": None, "only": "", "threads": None, "patience": 10, "seed": 0, "k": 20}
         full |= {"settings": dict(peer.settings), "epochs": peer.epochs} | dict(job)
         full |= {"library": peer.library, "model": peer.model, "folder": str(export), "name": plain.dataset.name}
         full |= {"n_items": parts.n_items, "modalities": list(plain.dataset.modalities), "out": folder}
