@@ -53,6 +53,23 @@ def test_what_a_peer_puts_among_the_best_from_training_is_struck(shop, installed
     assert bad.metrics == good.metrics
 
 
+@pytest.mark.parametrize("how", [{"candidates": 5}, {"candidates": "held-out", "protocol": "cold-items"}])
+def test_other_candidates_than_all(shop, installed, how):
+    """Ties of the stand-in and of ours go to the lower index, so even sampled figures agree."""
+    theirs = run_peer("cornac bpr", shop, ks=(2, 5), split_seed=3, **how, **FAKE)
+    assert theirs.metrics == mm.run("popularity", shop, ks=(2, 5), split_seed=3, **how).metrics
+
+
+def test_peers_beside_a_study(shop, installed, tmp_path):
+    study = experiments.STUDIES["PAMD Table 2"]
+    rows = experiments.beside_study(study, "cornac bpr", shop, seeds=(0, 1), protocol=None, **FAKE)
+    assert rows["value"].tolist() == rows[study.metric].tolist() and rows["protocol"].tolist() == ["kfold"] * 2
+    assert rows["candidates"].tolist() == ["1000"] * 2
+    absent = experiments.beside_study(study, "cornac bpr", shop, python=tmp_path / "none")
+    assert absent["value"].isna().all() and "make peers" in absent["error"][0]
+    assert experiments.beside_study(study, "", shop).empty
+
+
 def test_a_saved_peer_is_read_and_not_run_again(shop, installed, tmp_path, monkeypatch):
     first = run_peer("recbole sgl", shop, save=tmp_path, **FAKE)
     monkeypatch.setattr(peers, "run_job", lambda *a, **k: pytest.fail("ran again"))

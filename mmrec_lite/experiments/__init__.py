@@ -7,7 +7,7 @@
 
 from mmrec_lite.experiments.curves import at_the_same_training_loss, loss_curves
 from mmrec_lite.experiments.lessons import record, sweep_lesson
-from mmrec_lite.experiments.peers import PEERS, PeerError, run_peer, run_peers
+from mmrec_lite.experiments.peers import PEERS, PeerError, beside_study, run_peer, run_peers
 from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.runs import Result, collect, peak_memory, run, run_id
 from mmrec_lite.experiments.studies import STUDIES, Study, studies
@@ -23,6 +23,7 @@ __all__ = [
     "Study",
     "ablate",
     "at_the_same_training_loss",
+    "beside_study",
     "collect",
     "export",
     "judge",

@@ -26,9 +26,10 @@ from mmrec_lite.data import MultimodalDataset, Split, load, split
 from mmrec_lite.data.export import to_recbole
 from mmrec_lite.evaluation import KS, Report, evaluate
 from mmrec_lite.experiments.runs import FORMAT, Result, claim, run_id
+from mmrec_lite.experiments.studies import Study
 from mmrec_lite.methods.base import Hyperparameters, Method
 
-__all__ = ["PEERS", "Peer", "PeerError", "absent", "interpreter", "run_job", "run_peer", "run_peers"]
+__all__ = ["PEERS", "Peer", "PeerError", "absent", "beside_study", "interpreter", "run_job", "run_peer", "run_peers"]
 
 RUNNER = Path(__file__).with_name("peer_runner.py")
 HOW = "`make peers` installs it in .venv-peers; MMREC_PEERS names the Python of another environment that has it"
@@ -133,6 +134,7 @@ def run_peer(
     split_seed: int = 0,
     split_options: Mapping[str, Any] | None = None,
     ks: Sequence[int] = KS,
+    candidates: str | int = "all",
     epochs: int | None = None,
     patience: int = 10,
     threads: int | None = None,
@@ -143,26 +145,30 @@ def run_peer(
 ) -> Result:
     """Train a peer on a split and measure its ranking: as ``run``, for a method of another library.
 
-    `epochs` are the most it trains (default: the peer's), `settings` change those of its library, under its names.
-    The row has what ``run`` writes, and `seconds an epoch`, `valid recall@20` and the library's version; the memory is
-    that of the whole process of the peer. Raises ``PeerError`` when the peer is not installed, fails or ranks badly.
+    `epochs` are the most it trains (default: the peer's), `settings` change those of its library, under its names,
+    `ks` and `candidates` are ``evaluate``'s. The row has what ``run`` writes, and `seconds an epoch`,
+    `valid recall@20` and the library's version; the memory is that of the whole process of the peer. Raises
+    ``PeerError`` when the peer is not installed, fails or ranks badly.
     """
     peer = _peer(name)
     parts = split(load(data), protocol, seed=split_seed, **(split_options or {}))
-    config = {**peer.settings, **settings, "epochs": peer.epochs if epochs is None else min(epochs, peer.epochs)}
-    run_name = run_id(name.replace(" ", "-"), parts, seed, config, {"ks": list(ks), "patience": patience})
+    config = {**peer.settings, **settings, "epochs": epochs or peer.epochs}
+    run_name = run_id(
+        name.replace(" ", "-"), parts, seed, config, {"ks": list(ks), "candidates": candidates, "patience": patience}
+    )
     with claim(save, run_name):
         if save is not None and (Path(save) / run_name / "row.json").exists():
             return Result.load(Path(save) / run_name)
         started = time.perf_counter()
-        job = {"epochs": config["epochs"], "patience": patience, "seed": seed, "threads": threads, "k": max(ks)}
+        job = {"epochs": config["epochs"], "patience": patience, "seed": seed, "threads": threads}
+        job["k"] = max(ks) if candidates == "all" else parts.n_items  # who is left out is decided here
         done, tops = run_job(name, parts, job | {"settings": {**peer.settings, **settings}}, python, runner)
         fitted = time.perf_counter()
-        reports = {part: _report(name, parts, part, top, ks) for part, top in tops.items()}
+        reports = {part: _report(name, parts, part, top, ks, candidates, split_seed) for part, top in tops.items()}
         seconds = {"fit": float(np.sum(done["epoch seconds"])), "evaluate": time.perf_counter() - fitted}
         seconds["create"] = fitted - started - seconds["fit"]  # the process, its imports, the export
         row = _row(run_name, name, parts, done, reports, seconds, config)
-        row |= {"seed": seed, "split_seed": split_seed, "profile": "peer", "candidates": "all"}
+        row |= {"seed": seed, "split_seed": split_seed, "profile": "peer", "candidates": str(candidates)}
         report = reports["test"]
         history = pd.DataFrame({"epoch": range(1, len(done["epoch seconds"]) + 1), "seconds": done["epoch seconds"]})
         slices = report.slices("popularity", k=min(20, max(ks)))
@@ -200,12 +206,24 @@ def run_peers(
     return pd.DataFrame(rows)
 
 
+def beside_study(study: Study, names: str | Iterable[str], data: MultimodalDataset, **options: Any) -> pd.DataFrame:
+    """Run peers as a study runs its cells (its protocol, candidates, metric); rows as ``run_study``'s, with `error`.
+
+    `options` are those of ``run_peers``; `protocol=None` is the study's.
+    """
+    recipe = [*study.recipes.values()][-1]
+    how = {key: recipe[key] for key in ("protocol", "split_options", "candidates", "ks") if key in recipe}
+    how |= {key: value for key, value in options.items() if value is not None}
+    rows = run_peers(names, data, **how)
+    return rows.assign(study=study.name, metric=study.metric, value=rows.get(study.metric, np.nan))
+
+
 def run_job(
     name: str, parts: Split, job: Mapping[str, Any], python: str | Path | None = None, runner: str | Path = RUNNER
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Export a split, run the peer's process on it, and return what it noted and its rankings by part.
 
-    A job that only times something (`batches`, `time evaluation`) returns no rankings.
+    A job that only times something (`only`: "epoch" or "evaluation") returns no rankings.
     """
     peer = _peer(name)
     if missing := absent(name, python):
@@ -215,7 +233,7 @@ def run_job(
     with tempfile.TemporaryDirectory(prefix="mmrec-peer-") as folder:
         plain = _numbered(parts, features="features" in peer.needs)
         export = to_recbole(plain, Path(folder) / plain.dataset.name)  # RecBole: files named as their folder
-        full = {"batches": None, "time evaluation": False, "threads": None, "patience": 10, "seed": 0, "k": 20}
+        full = {"batches": None, "only": "", "threads": None, "patience": 10, "seed": 0, "k": 20}
         full |= {"settings": dict(peer.settings), "epochs": peer.epochs} | dict(job)
         full |= {"library": peer.library, "model": peer.model, "folder": str(export), "name": plain.dataset.name}
         full |= {"n_items": parts.n_items, "modalities": list(plain.dataset.modalities), "out": folder}
@@ -248,13 +266,15 @@ def _numbered(parts: Split, features: bool) -> Split:
     return replace(parts, dataset=plain)
 
 
-def _report(name: str, parts: Split, part: str, top: np.ndarray, ks: Sequence[int]) -> Report:
+def _report(
+    name: str, parts: Split, part: str, top: np.ndarray, ks: Sequence[int], candidates: str | int, seed: int
+) -> Report:
     """Measure a ranking as every other one; refuse what is none."""
     users = parts.users(part)
     good = top.ndim == 2 and len(top) == len(users) and top.dtype.kind == "i"
     if not good or top.min(initial=0) < -1 or top.max(initial=-1) >= parts.n_items:
         raise PeerError(f"{name}: the ranking for {part} is {top.dtype} {top.shape}, not {len(users)} rows of items.")
-    return evaluate(Ranking(parts, users, top), parts, part=part, ks=ks)
+    return evaluate(Ranking(parts, users, top), parts, part=part, ks=ks, candidates=candidates, seed=seed)
 
 
 def _row(
