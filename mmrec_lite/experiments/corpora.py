@@ -28,10 +28,9 @@ def halves(dataset: MultimodalDataset) -> tuple[MultimodalDataset, MultimodalDat
 
     Each keeps the users who took three or more of its items; who shops in both is two users.
     """
-    if "category" in dataset.items:
+    number = np.arange(dataset.n_items)
+    if "category" in dataset.items and dataset.items["category"].nunique() > 1:
         number = pd.factorize(dataset.items["category"], sort=True)[0]
-    else:
-        number = np.arange(dataset.n_items)
     first = number % 2 == 0
     return part_of(dataset, first, LEAST, f"{dataset.name}-1"), part_of(dataset, ~first, LEAST, f"{dataset.name}-2")
 

@@ -80,6 +80,11 @@ def test_halves_share_no_item_and_are_joined_again():
     one, two = halves(shop)
     assert set(one.items["item_id"]).isdisjoint(two.items["item_id"])
     assert one.n_items + two.n_items == shop.n_items == join([one, two]).n_items
+    by_kind = [f"kind {n % 3}" for n in range(shop.n_items)]
+    kinds = [set(half.items["category"]) for half in halves(shop.replace(items=shop.items.assign(category=by_kind)))]
+    assert kinds == [{"kind 0", "kind 2"}, {"kind 1"}]
+    unnamed = halves(shop.replace(items=shop.items.assign(category="")))  # one category is none
+    assert [half.n_items for half in unnamed] == [one.n_items, two.n_items]
     for half in (one, two):
         assert half.interactions.groupby("user").size().min() >= 3
 
