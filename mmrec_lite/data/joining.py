@@ -56,8 +56,8 @@ def join(datasets: Sequence[MultimodalDataset], name: str = "joined") -> Multimo
 def part_of(data: MultimodalDataset, items: np.ndarray, least: int = 1, name: str | None = None) -> MultimodalDataset:
     """Return the shop that sells some of the items alone, to the users who took at least `least` of them.
 
-    `items` is a mask (I,) bool or row numbers. Rows keep their order and ids; features, sequences and their wording go
-    with them. Pictures stay where they are. Raises `DataError` where nobody took that many.
+    `items` is a mask (I,) bool or row numbers. Rows keep their order and ids; features, sequences, their wording and a
+    planted truth go with them. Pictures stay where they are. Raises `DataError` where nobody took that many.
     """
     chosen = np.zeros(data.n_items, dtype=bool)
     chosen[items] = True
@@ -68,7 +68,7 @@ def part_of(data: MultimodalDataset, items: np.ndarray, least: int = 1, name: st
     if not kept.any():
         raise DataError(f"part_of: no user took {least} or more of the {int(chosen.sum())} items; name more of them.")
     user_place, item_place = users.cumsum() - 1, chosen.cumsum() - 1
-    rows = {"items": chosen, "interactions": kept}
+    of = {"items": chosen, "interactions": kept}
     return data.replace(
         name=name or f"{data.name}-part",
         users=data.users[users].reset_index(drop=True),
@@ -76,10 +76,11 @@ def part_of(data: MultimodalDataset, items: np.ndarray, least: int = 1, name: st
         interactions=data.interactions[kept]
         .assign(user=user_place[user[kept]], item=item_place[item[kept]])
         .reset_index(drop=True),
+        truth={key: rows[users if key.startswith("user_") else chosen] for key, rows in data.truth.items()},
         features={key: matrix[chosen] for key, matrix in data.features.items()},
         present={key: mask[chosen] for key, mask in data.present.items()},
         sequences={
-            key: IndexedVectors(part.vectors, part.index[rows[part.rows]], part.rows)
+            key: IndexedVectors(part.vectors, part.index[of[part.rows]], part.rows)
             for key, part in data.sequences.items()
         },
     )

@@ -68,6 +68,10 @@ def test_a_part_keeps_what_belongs_to_its_items():
     for name in shop.modalities:
         assert np.array_equal(part.features[name], shop.features[name][mask])
     kept = old.index.to_numpy()
+    truth = {"item_kind": np.arange(shop.n_items), "user_taste": np.arange(2.0 * shop.n_users).reshape(-1, 2)}
+    told = part_of(shop.replace(truth=truth), mask, least=2).truth
+    assert told["item_kind"].tolist() == np.flatnonzero(mask).tolist()
+    assert [f"u{int(a // 2)}" for a in told["user_taste"][:, 0]] == part.users["user_id"].tolist()
     for name, vectors in shop.sequences.items():
         rows = np.flatnonzero(mask) if vectors.rows == "items" else kept
         assert np.array_equal(part.sequences[name].index, vectors.index[rows]) and len(rows)
