@@ -103,7 +103,7 @@ PILOT = {
         for name in shop.modalities
     ),
 }
-CURVES, CURVES_NAME = REPOSITORY / "figures" / "mp4sr_loss_curves.csv", "MP4SR Fig. 3"
+CURVES, CURVES_NAME = MEASURED.with_name("loss_curves.csv"), "MP4SR Fig. 3"
 CURVE_SEEDS = (0, 1, 2)
 EXTRA = ("recall@10 full", "ndcg@10 full", "ndcg@10", "ndcg@20")
 

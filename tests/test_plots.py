@@ -202,3 +202,12 @@ def test_a_small_patch_of_our_colours_survives_the_palette() -> None:
     seen = {tuple(rgb) for rgb in pixels(figure).reshape(-1, 3).tolist()}
     for colour in (*plots.COLOURS, "#ffffff"):
         assert tuple(bytes.fromhex(colour[1:])) in seen, colour
+
+
+def test_loss_against_loss_has_a_line_a_seed_and_start():
+    rows = [(s, start, e, 8.0 / e, 7.0 / e) for s in (0, 1) for start in ("warm", "cold") for e in (1, 2)]
+    curves = pd.DataFrame(rows, columns=["seed", "start", "epoch", "train", "test"])
+    ax = plots.loss_against_loss(curves).axes[0]
+    assert len(ax.lines) == 4 and [text.get_text() for text in ax.get_legend().get_texts()] == ["warm", "cold"]
+    assert ax.lines[0].get_xdata() == pytest.approx(np.log([8.0, 4.0]))
+    assert ax.lines[0].get_color() == ax.lines[1].get_color() != ax.lines[2].get_color()

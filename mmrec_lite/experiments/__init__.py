@@ -5,7 +5,7 @@
 `studying` runs those and judges the papers' claims; `peers` are methods of other libraries on the same splits.
 """
 
-from mmrec_lite.experiments.curves import at_the_same_training_loss, loss_curves
+from mmrec_lite.experiments.curves import at_the_same_training_loss, loss_curves, measured_curves
 from mmrec_lite.experiments.lessons import record, sweep_lesson
 from mmrec_lite.experiments.peers import PEERS, PeerError, beside_study, run_peer, run_peers
 from mmrec_lite.experiments.published import order_agreement, published
@@ -30,6 +30,7 @@ __all__ = [
     "loss_curves",
     "mean_and_sd",
     "measured",
+    "measured_curves",
     "noise",
     "order_agreement",
     "peak_memory",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mmrec_lite.methods import create
 from mmrec_lite.methods.sequences import SequenceMethod
 from mmrec_lite.training import fit
 
-__all__ = ["at_the_same_training_loss", "loss_curves", "next_item_loss_of"]
+__all__ = ["at_the_same_training_loss", "loss_curves", "measured_curves", "next_item_loss_of"]
 
 STARTS = {"pre-trained": {}, "random start": {"variant": "w/o pre-train"}}
 _USERS = 512
@@ -72,6 +73,12 @@ def loss_curves(
 
             fit(model, parts, progress=False, callback=note)
     return pd.DataFrame(rows)
+
+
+def measured_curves() -> pd.DataFrame:
+    """Return the curves that `make reproduction` measured on the embedded shop, as ``loss_curves`` does."""
+    with (resources.files("mmrec_lite.experiments") / "loss_curves.csv").open(encoding="utf-8") as opened:
+        return pd.read_csv(opened)
 
 
 def at_the_same_training_loss(curves: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import torch
 import mmrec_lite as mm
 from mmrec_lite.data import DataError
 from mmrec_lite.data.joining import join, part_of
-from mmrec_lite.experiments import at_the_same_training_loss, loss_curves, run_study
+from mmrec_lite.experiments import at_the_same_training_loss, loss_curves, measured_curves, run_study
 from mmrec_lite.experiments.corpora import halves, pretrained_part
 from mmrec_lite.experiments.curves import next_item_loss_of
 from mmrec_lite.experiments.studying import _fewer_words
@@ -127,3 +127,10 @@ def test_fewer_words_are_the_first_ones(monkeypatch):
     few = _fewer_words(shop.replace(items=shop.items.assign(keywords=words), texts={}), 2)
     assert encoder.seen == ["red mug", "blue", "green lamp"]
     assert few.sequences["keywords"].index[:4, 0].tolist() == [0, -1, 1, 2]
+
+
+def test_the_measured_curves_begin_lower_where_pretrained():
+    kept = measured_curves()
+    assert kept.columns.tolist() == ["seed", "start", "epoch", "train", "test"] and kept["seed"].nunique() >= 3
+    first = kept[kept["epoch"] == 1].groupby("start")["train"].mean()
+    assert first["pre-trained"] < first["random start"]
