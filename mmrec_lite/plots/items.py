@@ -134,9 +134,9 @@ class _Panel:
         note = row.note
         if self.group is not None and len(row.items):
             note += f"\n{self.alike(row.items).sum()} of {len(row.items)} same {self.same} ✓"
-        self.sheet.text(134, y + 12, row.label, size=FONT, fontweight="bold", va="top")
+        self.sheet.text(124, y + 12, row.label, size=FONT, fontweight="bold", va="top")
         below = y + 34 + 17 * row.label.count("\n")
-        self.sheet.text(134, below, note.strip(), size=FONT - 1.5, color=GREY, va="top", linespacing=1.3)
+        self.sheet.text(124, below, note.strip(), size=FONT - 1.5, color=GREY, va="top", linespacing=1.3)
 
     def neighbours(self, row: NeighbourRow, y: int) -> None:
         """Draw the pictures, bars and weights of one row."""

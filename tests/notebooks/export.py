@@ -258,7 +258,9 @@ def make_site(sources: Path, out: Path, figures: Path | None = None) -> list[Pat
 
 
 def _pictures(text: str) -> str:
-    return text.replace("](../figures/", "](figures/")
+    """Lead to the figures beside the pages; what else lies outside the lessons' folder is named, not linked."""
+    text = text.replace("](../figures/", "](figures/")
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", text)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -43,4 +43,4 @@ def _replace(found: re.Match[str]) -> str:
     quiet = "".join(p if p.startswith("<") else MARKS.sub(lambda mark: f"&#{ord(mark[0])};", p) for p in pieces)
     words = MARKS.sub(lambda mark: f"&#{ord(mark[0])};", html.escape(tex))
     quiet = quiet.replace("<math ", f'<math alttext="{words}" ', 1)
-    return f'<span class="formula">{quiet}</span>' if block else quiet
+    return f'<span class="formula" tabindex="0">{quiet}</span>' if block else quiet
