@@ -118,7 +118,7 @@ def large(record: dict) -> str:
     times = [
         ["propagation, a step", f"{passes / GB:,.0f} GB through memory", f"{propagate:.2f} s", "no"],
         *[
-            [f"the same, an epoch in batches of {b:,}", f"{n:,} steps", f"{n * propagate / 60:,.0f} min", "no"]
+            [f"the same, an epoch in batches of {b:,}", f"{n:,} steps", f"{number(n * propagate / 60)} min", "no"]
             for b, n in steps.items()
         ],
         ["summing gradients, a step", f"{share / GB:.1f} GB a GPU over its link", f"{share / LINK * 1e3:.0f} ms", ""],
