@@ -63,6 +63,8 @@ def searches(record: dict) -> str:
 def catalogues(record: dict) -> str:
     """One epoch on growing catalogues, and the memory of a million items by the slope between the last two."""
     known = sorted(rows(record, "catalogue"), key=lambda r: int(r[0][1]))
+    if not known:
+        return "Not measured yet: `python -m tests.benchmarks.scaling catalogue 250000` writes a row."
     cells = [
         [f"{int(words[1]):,}", f"{row['interactions']:,}", number(row["graph"]), number(row["epoch"]),
          f"{row['steps']}", f"{row['MiB']:,.0f}"]
