@@ -142,16 +142,18 @@ def run(
     ['hit@10', 'hit@20']
     """
     config = configure(method, profile, **hyper)
-    if devices != 1 or "LT_DEVICES" in os.environ:
-        parallel.start(device, devices)  # before the data are read: further processes start here
+    asked = devices != 1 or "LT_DEVICES" in os.environ
+    fabric = parallel.start(device, devices) if asked else None  # before the data are read: further processes start
+    several = fabric is not None and fabric.world_size > 1
+    leads, agree = not several or fabric.is_global_zero, parallel.agree if several else (lambda value: value)
     dataset = load(data)
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
     how: dict[str, Any] = {"ks": list(ks), "candidates": candidates}
     if pretrained is not None:
         how["pretrained"] = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
-    with claim(save if parallel.rank() == 0 else None, name, wait):
-        if save is not None and parallel.agree((Path(save) / name / "row.json").exists()):
+    with claim(save if leads else None, name, wait):
+        if save is not None and agree((Path(save) / name / "row.json").exists()):
             return Result.load(Path(save) / name)
         for left in Path(save).glob(f".{glob.escape(name)}.*") if save is not None else ():  # by a killed process
             shutil.rmtree(left, ignore_errors=True)
@@ -173,9 +175,9 @@ def run(
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
             row |= also(result)
-        if save is not None and parallel.rank() == 0:
+        if save is not None and leads:
             result.save(save)
-        parallel.agree(None)  # what process 0 wrote is there when any process goes on
+        agree(None)  # what process 0 wrote is there when any process goes on
     return result
 
 

@@ -63,6 +63,8 @@ def searches(record: dict) -> str:
 def catalogues(record: dict) -> str:
     """One epoch on growing catalogues, and the memory of a million items by the slope between the last two."""
     known = sorted(rows(record, "catalogue"), key=lambda r: int(r[0][1]))
+    if not known:
+        return "Not measured yet: `python -m tests.benchmarks.scaling catalogue 250000` writes a row."
     cells = [
         [f"{int(words[1]):,}", f"{row['interactions']:,}", number(row["graph"]), number(row["epoch"]),
          f"{row['steps']}", f"{row['MiB']:,.0f}"]
@@ -118,7 +120,7 @@ def large(record: dict) -> str:
     times = [
         ["propagation, a step", f"{passes / GB:,.0f} GB through memory", f"{propagate:.2f} s", "no"],
         *[
-            [f"the same, an epoch in batches of {b:,}", f"{n:,} steps", f"{n * propagate / 60:,.0f} min", "no"]
+            [f"the same, an epoch in batches of {b:,}", f"{n:,} steps", f"{number(n * propagate / 60)} min", "no"]
             for b, n in steps.items()
         ],
         ["summing gradients, a step", f"{share / GB:.1f} GB a GPU over its link", f"{share / LINK * 1e3:.0f} ms", ""],
