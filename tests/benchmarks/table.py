@@ -25,7 +25,7 @@ the sizes of published sets (`worlds.py`); every row is a process of its own. **
 differ and are shared. MiB is the peak of the whole process, the interpreter and its libraries among it.
 
 After `make peers`, RecBole and cornac are timed beside ours (`ONLY=peers`), their program on our export of the split.
-On a machine that is busy, `OMP_NUM_THREADS=1 MMREC_BENCH_CPU=1 make bench` measures the processor's seconds on one thread.
+On a busy machine, `OMP_NUM_THREADS=1 MMREC_BENCH_CPU=1 make bench` measures the processor's seconds on one thread.
 Quality beside theirs: `python -m tests.peer_quality bazaar`, rows in `figures/peers.csv`.
 """
 
