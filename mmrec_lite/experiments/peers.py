@@ -241,7 +241,9 @@ def run_job(
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(full))
         command = [str(interpreter(python)), "-I", str(runner), str(path)]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=folder)  # nosec B603
+        # A kernel's own backend of Matplotlib is unknown there, and importing cornac would fail.
+        environment = os.environ | {"MPLBACKEND": "agg"}
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)  # nosec B603
         try:
             done = json.loads((path.parent / "done.json").read_text())
         except OSError:
