@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -27,4 +28,4 @@ for part in ("valid", "test"):
     top = np.array(top, dtype=np.int32)
     np.save(Path(job["out"]) / f"{part}.npy", top[1:] if how == "short" else top, allow_pickle=False)
 done = {"epoch seconds": [0.25] * job["epochs"], "MiB": 50.0, "parameters": 0, "version": "0", "best valid": 0.0}
-(Path(job["out"]) / "done.json").write_text(json.dumps(done | {"job": job}))
+(Path(job["out"]) / "done.json").write_text(json.dumps(done | {"job": job, "backend": os.environ.get("MPLBACKEND")}))

@@ -123,6 +123,13 @@ def test_a_peer_that_fails_costs_its_own_rows_alone(shop, installed):
         run_peer("cornac vbpr", bare, **FAKE)
 
 
+def test_a_notebooks_backend_stays_in_its_kernel(shop, installed, monkeypatch):
+    """Matplotlib, which cornac imports, refused the kernel's MPLBACKEND in the peers' environment."""
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    done, _ = peers.run_job("cornac bpr", mm.split(shop, "ratio", seed=0), {"epochs": 1}, *FAKE.values())
+    assert done["backend"] == "agg"
+
+
 def test_a_ranking_as_a_method_keeps_its_order(shop):
     split = mm.split(shop, "ratio", seed=0)
     model = peers.Ranking(split, np.array([3, 5]), np.array([[7, 2, -1], [0, -1, -1]]))

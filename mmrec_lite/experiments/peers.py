@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import subprocess  # nosec B404 (a list of words, no shell, an interpreter that the caller names)
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +96,7 @@ def absent(name: str, python: str | Path | None = None) -> str:
 def _has(python: str, library: str) -> bool:
     """Whether an interpreter finds a library (looked up, not imported: RecBole takes seconds)."""
     code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({library!r}) is None)"
-    return subprocess.run([python, "-I", "-c", code], capture_output=True).returncode == 0
+    return subprocess.run([python, "-I", "-c", code], capture_output=True).returncode == 0  # nosec B603
 
 
 def _peer(name: str) -> Peer:
@@ -241,7 +241,9 @@ def run_job(
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(full))
         command = [str(interpreter(python)), "-I", str(runner), str(path)]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+        # A kernel's own backend of Matplotlib is unknown there, and importing cornac would fail.
+        environment = os.environ | {"MPLBACKEND": "agg"}
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)  # nosec B603
         try:
             done = json.loads((path.parent / "done.json").read_text())
         except OSError:

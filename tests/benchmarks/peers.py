@@ -14,6 +14,7 @@ import torch
 
 import mmrec_lite as mm
 from mmrec_lite.experiments.peers import PEERS, run_job
+from tests.benchmarks.process import CPU
 
 ALIKE = {  # the settings of ours that decide the work of a step: width 64, two layers, batches as large
     "recbole sasrec": {"hidden_size": 64, "inner_size": 256, "n_heads": 2, "n_layers": 2, "train_batch_size": 1024},
@@ -26,7 +27,7 @@ def measure(name: str, folder: str, protocol: str, what: str, batches: int | Non
     job = {"epochs": 2 if what == "epoch" else 1, "threads": torch.get_num_threads(), "batches": batches}
     settings = {**PEERS[name].settings, **ALIKE.get(name, {})}
     settings |= {"eval_step": 0} if PEERS[name].library == "recbole" else {}  # no validation while the epochs are timed
-    done, _ = run_job(name, split, job | {"only": what, "settings": settings})
+    done, _ = run_job(name, split, job | {"clock": "cpu" if CPU else "", "only": what, "settings": settings})
     seconds = done["epoch seconds"][-1] if what == "epoch" else done["evaluation seconds"]
     return {"seconds": float(np.round(seconds, 6)), "MiB": done["MiB"], "threads": torch.get_num_threads()}
 

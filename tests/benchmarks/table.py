@@ -16,11 +16,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tests.benchmarks.process import CPU
+
 HEAD = """# Speed and memory
 
 `make bench` measures and writes this page; `make bench ONLY=micro` measures one file's tables. Data are generated in
 the sizes of published sets (`worlds.py`); every row is a process of its own. **Compare ratios, not seconds**: machines
 differ and are shared. MiB is the peak of the whole process, the interpreter and its libraries among it.
+
+After `make peers`, RecBole and cornac are timed beside ours (`ONLY=peers`), their program on our export of the split.
+On a busy machine, `OMP_NUM_THREADS=1 MMREC_BENCH_CPU=1 make bench` measures the processor's seconds on one thread.
+Quality beside theirs: `python -m tests.peer_quality bazaar`, rows in `figures/peers.csv`.
 """
 
 
@@ -30,9 +36,10 @@ def machine() -> str:
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
     )
+    busy = " Processor seconds on one thread: the machine was busy." if CPU else ""
     return (
         f"{model}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"NumPy {np.__version__}"
+        f"NumPy {np.__version__}.{busy}"
     )
 
 
@@ -62,7 +69,7 @@ def write(results: dict, page: Path) -> None:
     """Replace or append each measured table with its date and machine, beside first, then renamed."""
     text = page.read_text() if page.exists() else HEAD
     for group, table in tables(results).items():
-        section = f"\n## {group}\n\n{table}\n\n*{results['datetime'][:10]}, {machine()}.*\n"
+        section = f"\n## {group}\n\n{table}\n\n*{results['datetime'][:10]}, {machine()}*\n"
         old = re.compile(rf"\n## {re.escape(group)}\n.*?(?=\n## |\Z)", re.S)
         text = old.sub(lambda _, new=section: new, text) if old.search(text) else text + section
     beside = page.with_suffix(".tmp")

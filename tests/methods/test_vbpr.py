@@ -75,3 +75,17 @@ def test_missing_content_is_zero_and_no_content_is_refused(split):
 def test_modalities_are_chosen(split):
     assert mm.create("vbpr", split, modalities="text", **FAST).features.shape[1] == 9
     assert mm.create("vbpr", split, **FAST).features.shape[1] == 21
+
+
+def test_the_loss_is_the_same_whether_items_or_differences_are_projected(split):
+    """Many items for a batch: only differences of features are projected, to the same loss and gradient."""
+    few, many = (mm.create("vbpr", split, seed=0, **FAST | {"batch_size": size}).double() for size in (1000, 5))
+    many.load_state_dict(few.state_dict())
+    batch = next(iter(few.batches(torch.Generator().manual_seed(0))))
+    many.margins, called = (lambda b, margins=many.margins: called.append(1) or margins(b)), []
+    for model in (few, many):
+        sum(model.loss(batch).values()).backward()
+    assert called == [1]
+    for one, other in zip(few.parameters(), many.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-12)
+    assert few.loss(batch)["bpr"].item() == pytest.approx(many.loss(batch)["bpr"].item(), rel=1e-12)
