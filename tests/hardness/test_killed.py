@@ -20,12 +20,16 @@ from mmrec_lite.training import CheckpointError
 from tests.hardness.worlds import small, whole_shop
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TRAIN = """
-import sys, mmrec_lite as mm, torch
+FIRST = """
+import mmrec_lite as mm
+from lightning_fabric import Fabric
 from safetensors.torch import save_file
+from mmrec_lite.data import MultimodalDataset
 from tests.hardness.worlds import small, whole_shop
-torch.set_num_threads(1)
-split = mm.split(whole_shop(), "given")
+shops = [whole_shop(seed) for seed in (0, 1)]
+split = mm.split(shops[0], "given")
+"""
+TRAIN = """
 model = mm.create(sys.argv[1], split, seed=3, **small(sys.argv[1], epochs=12))
 print("ready", flush=True)
 mm.fit(model, split, checkpoint=sys.argv[2], progress=False)
@@ -33,10 +37,6 @@ save_file({n: t.contiguous() for n, t in model.state_dict().items()}, sys.argv[3
 """
 
 SAVE = """
-import sys
-from mmrec_lite.data import MultimodalDataset
-from tests.hardness.worlds import whole_shop
-shops = [whole_shop(seed) for seed in (0, 1)]
 print("ready", flush=True)
 while True:
     for shop in shops:
@@ -56,33 +56,22 @@ def start(program: str, *arguments: str) -> subprocess.Popen:
     return process
 
 
-def kill_after(process: subprocess.Popen, seconds: float) -> None:
-    """SIGKILL, unless the process is done before."""
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["micro", "mcptr"])
-def test_a_killed_training_ends_where_an_unbroken_one_does(name, tmp_path, tried):
+def test_a_killed_training_ends_where_an_unbroken_one_does(name, tmp_path, nursery, tried):
     from safetensors.torch import load_file
 
     draw = random.Random(name)
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
-    process = start(TRAIN, name, str(tmp_path / "a"), str(whole))
+    work = nursery(FIRST)
     begun = time.perf_counter()
-    assert process.wait() == 0, process.stderr.read()
+    assert work.run(TRAIN, name, str(tmp_path / "a"), str(whole)) == 0, work.said()
     length = time.perf_counter() - begun
     kills = 0
-    while not broken.exists():
-        process = start(TRAIN, name, str(tmp_path / "b"), str(broken))
-        if kills < 3:
-            kill_after(process, draw.uniform(0.05, 0.6) * length)
-            kills += 1
-        else:
-            assert process.wait() == 0, process.stderr.read()
-    assert kills
+    for _ in range(8):
+        kills += work.run(TRAIN, name, str(tmp_path / "b"), str(broken), kill_after=draw.uniform(0, 0.4) * length) == -9
+    assert work.run(TRAIN, name, str(tmp_path / "b"), str(broken)) == 0, work.said()
+    assert kills >= 2
     first, second = load_file(whole), load_file(broken)
     assert all(torch.equal(first[key], second[key]) for key in first | second)
     tried("SIGKILL during `fit`", kills, "resumes, final weights equal bit by bit")
@@ -117,12 +106,12 @@ def test_ctrl_c_at_any_moment_leaves_a_usable_model(tried):
     tried("Ctrl-C (SIGINT) during `fit`", 3, "best state restored, history kept")
 
 
-def test_a_killed_save_leaves_a_whole_data_set(tmp_path, tried):
+def test_a_killed_save_leaves_a_whole_data_set(tmp_path, nursery, tried):
     draw, hashes = random.Random(1), {whole_shop(seed).hash for seed in (0, 1)}
-    shop, kills = tmp_path / "shop", 4
+    shop, kills, work = tmp_path / "shop", 20, nursery(FIRST)
     whole_shop().save(shop)
     for _ in range(kills):
-        kill_after(start(SAVE, str(shop)), draw.uniform(0.02, 0.4))
+        assert work.run(SAVE, str(shop), kill_after=draw.uniform(0.02, 0.2)) == -9, work.said()
         left = sorted(tmp_path.glob(".shop.*.old"), key=lambda folder: folder.stat().st_mtime)
         if not shop.exists():  # killed between two renames: the former data set lies beside, whole
             left.pop().rename(shop)
@@ -241,7 +230,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path, tried):
 
 
 def test_two_writers_of_one_folder(tmp_path, tried):
-    writers = [start(SAVE, str(tmp_path / "shop")) for _ in range(2)]
+    writers = [start("import sys" + FIRST + SAVE, str(tmp_path / "shop")) for _ in range(2)]
     time.sleep(2)
     ended = [writer.poll() for writer in writers]
     for writer in writers:

@@ -23,24 +23,7 @@ from mmrec_lite.features.cache import VectorCache, content_key
 from tests.hardness.nursery import Nursery
 from tests.tiny import tiny_shop
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork and send SIGKILL"),
-]
-
-
-@pytest.fixture
-def nursery(tmp_path):
-    """Start a nursery with these first lines; it is closed after the test."""
-    begun = []
-
-    def start(first: str, *arguments: str) -> Nursery:
-        begun.append(Nursery(tmp_path, first, *arguments))
-        return begun[-1]
-
-    yield start
-    for one in begun:
-        one.close()
+pytestmark = pytest.mark.slow
 
 
 def until_whole(work: Nursery, program: str, arguments, kills: int, draw: random.Random, length: float, look) -> int:

@@ -54,8 +54,8 @@ def read_mmrec(
         log.add(user, item, place, time, rating, parts[place] if parts is not None else "")
     log.closed().filter(filters)
     matrices = {modality: read_matrix(source, modality) for modality, source in (features or {}).items()}
-    most = max(whole_column(pd.Series(items, name=named["item"]), path.name)) if matrices else 0
-    vectors, notes = _vectors(matrices, missing, most)
+    numbers = whole_column(pd.Series(items, name=named["item"]), path.name) if matrices else []
+    vectors, notes = _vectors(matrices, missing, numbers, path.name)
     log.notes += notes
     files = {"inter": path, **{key: Path(m) for key, m in (features or {}).items() if isinstance(m, str | Path)}}
     rows = min((len(matrix) for matrix, _ in matrices.values()), default=0)
@@ -80,12 +80,16 @@ def _labels(values: pd.Series, what: str) -> list[str]:
 
 
 def _vectors(
-    matrices: dict[str, tuple[np.ndarray, str]], missing: str | Mapping[str, str] | None, most: int
+    matrices: dict[str, tuple[np.ndarray, str]], missing: str | Mapping[str, str] | None, items: list[int], inter: str
 ) -> tuple[dict[str, tuple[list[str], np.ndarray]], list[str]]:
     """Features with the ids of the items that have them."""
+    most = max(items, default=-1)
     for matrix, what in matrices.values():
         if len(matrix) <= most:
-            raise DataError(f"{what} has {len(matrix)} rows, but there is an item {most}; row i describes item i.")
+            where = f"(row {items.index(most)} of {inter})"
+            raise DataError(
+                f"{what} has {len(matrix)} rows, but there is an item {most} {where}; row i describes item i."
+            )
     filled, present, notes = mark_missing(matrices, missing)
     out = {m: ([str(n) for n in np.flatnonzero(present[m])], filled[m][present[m]]) for m in matrices}
     return out, notes

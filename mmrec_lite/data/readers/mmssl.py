@@ -33,7 +33,7 @@ class _Array:
 def _dtype(*arguments: object) -> np.dtype:
     kind = np.dtype(*arguments)
     if kind.kind not in "biuf" or kind.itemsize > 8:
-        raise pickle.UnpicklingError(f"numbers of the kind {kind}")
+        raise pickle.UnpicklingError(f"its arrays are not numbers but {kind}")
     return kind
 
 
