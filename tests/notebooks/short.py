@@ -49,6 +49,6 @@ def shorten(path: Path, **parameters: object) -> None:
 
 
 def evaluated(path: Path) -> list[dict[str, object]]:
-    """Return what a shortened lesson measured while it ran, an evaluation a row: method, data's hash, protocol, metrics."""
+    """Return what a shortened lesson measured, a row an evaluation: method, the data's hash, protocol, metrics."""
     last = nbformat.read(path, as_version=4).cells[-1]
     return next(o.data[ROW]["evaluated"] for o in last.outputs if ROW in o.get("data", {}))
