@@ -21,21 +21,16 @@ from tests.notebooks.hygiene import MAX_BYTES, problems
 from tests.notebooks.short import evaluated, shorten
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parents[2].glob("notebooks/[0-9]*.ipynb"))
-# Recall@20 on the shop's ratio split: what is not trained, as in the README's table; the rest from two epochs up.
+# Recall@20 on the shop's ratio split: what is not trained, as in the README's table. Of what is trained for two epochs,
+# in many variants, none may come near the oracle's .74, and a lesson's best must have learned something (chance: .008).
 BOUNDS = {
     "random": (0.0, 0.03),
     "popularity": (0.03, 0.07),
     "item_knn": (0.05, 0.09),
     "content_knn": (0.06, 0.14),  # one modality or both
-    "mf": (0.003, 0.17),
-    "ngcf": (0.01, 0.17),
-    "vbpr": (0.02, 0.17),
-    "pamd": (0.01, 0.15),
-    "lightgcn": (0.07, 0.17),
-    "micro": (0.05, 0.20),
-    "mcptr": (0.08, 0.18),
-    "mp4sr": (0.05, 0.20),
+    "oracle": (0.03, 0.80),  # also told little of the truth
 }
+TRAINED, BEST = (0.0, 0.20), 0.03
 MEASURES_NOTHING = {"02_features"}
 CELL_TIMEOUT = int(os.environ.get("CELL_TIMEOUT", "300"))
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -93,12 +88,15 @@ def test_runs_with_another_seed(notebook: Path, tmp_path: Path) -> None:
     rows = evaluated(tmp_path / "executed.ipynb")
     assert bool(rows) == (notebook.stem not in MEASURES_NOTHING)
     shop = mm.load("bazaar").hash
+    best = []
     for row in rows:
         metrics = {name: value for name, value in row.items() if "@" in name}
         assert all(0 <= value <= 1 for value in metrics.values()), row
-        low, high = BOUNDS.get(row["method"], (0, 0.8))
         if row["plain"] and row["data"] == shop and row["protocol"] == "ratio" and "recall@20" in metrics:
+            low, high = BOUNDS.get(row["method"], TRAINED)
             assert low <= row["recall@20"] <= high, row
+            best += [row["recall@20"]] if row["method"] not in BOUNDS else []
+    assert not best or max(best) > BEST, best
 
 
 def good_notebook() -> NotebookNode:
