@@ -25,11 +25,11 @@ def test_pictures(benchmark, bench_data, way):
 @pytest.mark.parametrize("times", [1, 4, 16])
 def test_memory_of_pictures(benchmark, bench_data, times):
     row = in_a_process(benchmark, f"{times} x", "features", "pictures", bench_data / "features", "ahead", times)
-    assert row["MiB"] < 2_000, "vectors of 8,000 pictures are 2 MiB; the rest must not grow"
+    assert row["MiB"] < 1_300, "measured: 1,003 at 1 x, 1,022 at 16 x; it must not grow with the pictures"
 
 
 @pytest.mark.benchmark(group=f"reading a growing review file, {N_REVIEWS:,} reviews and more")
 @pytest.mark.parametrize("times", [1, 4, 16])
 def test_memory_of_reviews(benchmark, bench_data, times):
     row = in_a_process(benchmark, f"{times} x", "features", "reviews", bench_data / "features", "amazon-2014", times)
-    assert row["MiB"] < 1_500, "800,000 reviews are 500 MiB of words, which must not be held"
+    assert row["MiB"] < 1_100, "measured: 806 at 16 x; 800,000 reviews are 500 MiB of words, which must not be held"
