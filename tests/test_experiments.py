@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -108,3 +111,11 @@ def test_no_hyper_parameter_hides_behind_an_argument(name):
     """run(candidates=16) once meant a method's candidates and ranked against 16 sampled items instead."""
     taken = {p for call in (mm.run, mm.sweep, mm.create) for p in inspect.signature(call).parameters}
     assert not taken & set(REGISTRY[name].Config.model_fields)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system counts the starting process's memory, too")
+def test_peak_memory_is_not_the_starting_process_s():
+    large = np.ones(2**28)  # 2 GiB
+    code = "from mmrec_lite.experiments import peak_memory; print(peak_memory())"
+    child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert child < large.nbytes / 2**20 < mm.experiments.peak_memory()
