@@ -11,7 +11,7 @@ APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab notebooks student slides site colab voila figures table reproduction lock bench peers audit \
+.PHONY: help env demo test lab notebooks student slides site colab voila figures tuning table reproduction lock bench peers audit \
         fuzz coverage mutants oldest browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
@@ -75,6 +75,9 @@ figures: env  ## draw figures/ again: executes the notebooks that save a figure
 	@mkdir -p figures
 	MMREC_FIGURES=$(CURDIR)/figures $(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) \
 	  $$(grep -l 'save_figure(' $(NOTEBOOKS) /dev/null)
+
+tuning: env  ## choose the lecture settings again, on validation (half an hour)
+	$(PY) -m tests.tuning
 
 table: env  ## measure the README's table on the shop: 15 methods, 5 seeds (an hour)
 	$(PY) -m tests.readme_table

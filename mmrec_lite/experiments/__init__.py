@@ -11,7 +11,7 @@ from mmrec_lite.experiments.peers import PEERS, PeerError, beside_study, run_pee
 from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.runs import Result, collect, peak_memory, run, run_id
 from mmrec_lite.experiments.studies import STUDIES, Study, studies
-from mmrec_lite.experiments.studying import judge, measured, noise, run_studies, run_study
+from mmrec_lite.experiments.studying import judge, measured, noise, run_studies, run_study, tuning
 from mmrec_lite.experiments.sweeps import ablate, run_cells, sweep
 from mmrec_lite.experiments.tables import export, mean_and_sd, printed, summarise, versus
 
@@ -48,5 +48,6 @@ __all__ = [
     "summarise",
     "sweep",
     "sweep_lesson",
+    "tuning",
     "versus",
 ]

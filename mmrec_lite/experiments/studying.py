@@ -199,3 +199,18 @@ def measured(study: str | None = None, data: str = "bazaar") -> pd.DataFrame:
         if rows.empty:
             raise ValueError(f"{study!r} was not measured on {data!r}; run_study({study!r}, {data!r}) does it.")
     return rows.reset_index(drop=True)
+
+
+def tuning(method: str | None = None) -> pd.DataFrame:
+    """Return what the *lecture* settings were chosen by (`make tuning`): method, settings tried, seed, validation.
+
+    `validation` is the metric `monitor` on the validation part of the embedded shop. Raises ``ValueError`` for a
+    method that was not tuned.
+    """
+    with (resources.files("mmrec_lite.experiments") / "tuning.csv").open(encoding="utf-8") as opened:
+        rows = pd.read_csv(opened)
+    if method is not None:
+        rows = rows[rows["method"] == method].dropna(axis=1, how="all")
+        if rows.empty:
+            raise ValueError(f"{method!r} was not tuned; tests/tuning.py holds the grids of those that were.")
+    return rows.reset_index(drop=True)

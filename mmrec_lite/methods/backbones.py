@@ -122,6 +122,7 @@ class NGCFConfig(GraphConfig):
     pool: Literal["concat", "mean"] = Field("concat", description="how the layers' vectors become one")
 
 
+# The lecture profiles' l2, dropout and rates of the encoders are chosen on validation: tests/tuning.py.
 LECTURE = {"lr": 5e-3, "epochs": 120, "patience": 15}
 
 
@@ -132,7 +133,7 @@ class MF(VectorMethod):
     summary = "matrix factorisation with BPR"
     source = "Rendle et al., UAI 2009"
     Config = CollaborativeConfig
-    profiles: ClassVar = {"paper": {}, "lecture": LECTURE}
+    profiles: ClassVar = {"paper": {}, "lecture": {**LECTURE, "l2": 0.1}}
 
     def __init__(self, split: Split, config: CollaborativeConfig, seed: int):
         super().__init__(split, config, seed)
@@ -177,6 +178,7 @@ class NGCF(MF):
     summary = "graph convolution with weights and neighbour products"
     source = "Wang et al., SIGIR 2019"
     Config = NGCFConfig
+    profiles: ClassVar = {"paper": {}, "lecture": {**LECTURE, "l2": 0.03}}
 
     def _graph_options(self, config: NGCFConfig) -> dict[str, Any]:
         names = ("layers", "graph", "dropout", "pool")
@@ -190,6 +192,7 @@ class LightGCN(MF):
     summary = "graph convolution without weights: means over the user-item graph"
     source = "He et al., SIGIR 2020"
     Config = GraphConfig
+    profiles: ClassVar = {"paper": {}, "lecture": {**LECTURE, "l2": 0.03}}
 
     def _graph_options(self, config: GraphConfig) -> dict[str, Any]:
         return {"layers": config.layers, "graph": config.graph}

@@ -60,7 +60,7 @@ class MICRO(VectorMethod):
     Config = MICROConfig
     profiles: ClassVar = {
         "paper": {},
-        "lecture": {"lr": 5e-3, "epochs": 60, "patience": 10, "negatives": 256},
+        "lecture": {"lr": 5e-3, "l2": 0.03, "epochs": 60, "patience": 10, "negatives": 256},
     }
 
     def __init__(self, split: Split, config: MICROConfig, seed: int):

@@ -35,7 +35,10 @@ class MixGCF(LightGCN):
     summary = "LightGCN against hard negatives mixed from 64 candidates"
     source = "Huang et al., KDD 2021"
     Config = MixGCFConfig
-    profiles: ClassVar = {"paper": {}, "lecture": {"lr": 5e-3, "epochs": 60, "patience": 8, "n_candidates": 16}}
+    profiles: ClassVar = {
+        "paper": {},
+        "lecture": {"lr": 5e-3, "l2": 1e-3, "epochs": 60, "patience": 8, "n_candidates": 16},
+    }
 
     def __init__(self, split: Split, config: MixGCFConfig, seed: int):
         super().__init__(split, config, seed)

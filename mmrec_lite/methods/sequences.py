@@ -172,7 +172,7 @@ class SASRec(SequenceMethod):
         "lecture": {
             "batch_size": 512,
             "lr": 2e-3,
-            "dropout": 0.4,
+            "dropout": 0.7,
             "normalize": True,
             "temperature": 0.2,
             "epochs": 60,

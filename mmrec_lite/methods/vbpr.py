@@ -38,7 +38,7 @@ class VBPR(VectorMethod):
     summary = "matrix factorisation that also scores an item's features"
     source = "He and McAuley, AAAI 2016"
     Config = VBPRConfig
-    profiles: ClassVar = {"paper": {}, "lecture": {"lr": 5e-3, "epochs": 120, "patience": 15}}
+    profiles: ClassVar = {"paper": {}, "lecture": {"lr": 5e-3, "l2": 0.3, "epochs": 120, "patience": 15}}
 
     def __init__(self, split: Split, config: VBPRConfig, seed: int):
         super().__init__(split, config, seed)
