@@ -57,17 +57,22 @@ def _printed(ax: Axes, printed: pd.DataFrame, labels: list[str], names: Mapping[
     ax.legend(frameon=False, fontsize=FONT - 2)
 
 
-def sensitivity(rows: pd.DataFrame, marks: Mapping[str, str] | None = None, titles: Mapping[str, str] | None = None):
+def sensitivity(
+    rows: pd.DataFrame,
+    marks: Mapping[str, str] | None = None,
+    titles: Mapping[str, str] | None = None,
+    one_scale: bool = False,
+) -> Figure:
     """Draw each study's value over its hyper-parameter, a panel each; seeds pale, the mean full.
 
     `rows` has columns study, label (the hyper-parameter's value), seed, value and metric. `marks` maps a study to the
     label the paper recommends (a dotted line), `titles` to the panel's title. Labels stand at equal distances; three
-    panels stand in a row, so that a wall can show them.
+    panels stand in a row, so that a wall can show them. With `one_scale` the panels' heights can be compared.
     """
     names = list(dict.fromkeys(rows["study"]))
     columns = min(len(names), PANELS)
     lines = -(-len(names) // columns)
-    figure, axes = new_figure(lines, columns, (max(3.0, 3.0 * columns), 2.9 * lines))
+    figure, axes = new_figure(lines, columns, (max(3.0, 3.0 * columns), 2.9 * lines), sharey=one_scale)
     for ax in axes.flat[len(names) :]:
         ax.set_visible(False)
     for ax, name in zip(axes.flat, names, strict=False):

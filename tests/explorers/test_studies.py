@@ -48,6 +48,10 @@ def test_three_sensitivity_panels_stand_in_a_row(rows):
     assert [ax.get_visible() for ax in figure.axes] == [True] * 5 + [False]
     assert [bool(ax.get_ylabel()) for ax in figure.axes[:5]] == [True, False, False, True, False]
     assert figure.get_size_inches()[0] <= 9
+    five.loc[five["study"] == "knob 4", "value"] += 1
+    for one_scale, scales in ((False, 2), (True, 1)):
+        drawn = plots.sensitivity(five, one_scale=one_scale)
+        assert len({ax.get_ylim() for ax in drawn.axes[:5]}) == scales
 
 
 def test_cost_is_on_a_logarithmic_axis(rows):
