@@ -23,10 +23,12 @@ KEPT = REPOSITORY / "build" / "peers"
 SEEDS = (0, 1)
 OURS = ("popularity", "item_knn", "mf", "vbpr", "lightgcn", "micro", "sasrec")
 METRICS = ("recall@10", "ndcg@10", "recall@20", "ndcg@20")
-RATES = ({"learning_rate": 1e-3}, {"learning_rate": 5e-3})
+RATES = (1e-3, 5e-3)
+REG_WEIGHTS = (1e-4, 1e-2, 1e-1)  # RecBole's own default is 1e-5
+_REGULARISED = tuple({"learning_rate": rate, "reg_weight": weight} for rate in RATES for weight in REG_WEIGHTS)
 GRIDS: dict[str, tuple[dict, ...]] = {
-    "recbole lightgcn": RATES,
-    "recbole sgl": RATES,
+    "recbole lightgcn": _REGULARISED,
+    "recbole sgl": _REGULARISED,
     "recbole itemknn": ({"k": 20}, {"k": 100}),
     "recbole sasrec": ({"epochs": 20},),  # many seconds an epoch: a padded row of 50 for every prefix
     "cornac bpr": tuple({"epochs": n, "lambda_reg": l2} for n in (100, 400) for l2 in (0.01, 0.05)),
