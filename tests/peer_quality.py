@@ -8,7 +8,6 @@ profile "lecture". The rows go to figures/peers.csv; runs are kept in build/peer
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -66,17 +65,6 @@ def rows_of(data: str, shared: Path, name: str) -> list[dict]:
     ]
 
 
-def keep(rows: pd.DataFrame) -> None:
-    """Put the rows into the committed file in place of those of the same data set and method."""
-    if ROWS.exists():
-        old = pd.read_csv(ROWS)
-        again = set(map(tuple, rows[["data", "method"]].to_numpy()))
-        rows = pd.concat([old[[tuple(pair) not in again for pair in old[["data", "method"]].to_numpy()]], rows])
-    beside = ROWS.with_suffix(".tmp")
-    rows.sort_values(["data", "protocol", "method", "seed"]).to_csv(beside, index=False, float_format="%.5f")
-    os.replace(beside, ROWS)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", choices=("bazaar", *sorted(real_data.STUDIES)))
@@ -85,5 +73,5 @@ if __name__ == "__main__":
     args = parser.parse_args()
     for method in args.methods:
         measured = pd.DataFrame(rows_of(args.data, args.shared, method))
-        keep(measured)
+        real_data.keep(measured, ROWS, ("data", "protocol", "method", "seed"))
         print(measured[["data", "method", "seed", "settings", "recall@20", "epochs"]].to_string(), flush=True)

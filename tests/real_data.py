@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +47,9 @@ def beauty(folder: Path) -> MultimodalDataset:
     )
 
 
-def movielens(folder: Path) -> MultimodalDataset:
-    """Overviews as text; posters as vectors of the shop's small encoder, which never saw a poster."""
-    from mmrec_lite.features.image import ImageEncoder
-
-    movies = read_frames(
+def films(folder: Path) -> MultimodalDataset:
+    """The films as they come, with posters and overviews, without vectors."""
+    return read_frames(
         folder / "interactions.parquet",
         folder / "items.parquet",
         images=folder / "images",
@@ -59,6 +57,13 @@ def movielens(folder: Path) -> MultimodalDataset:
         text=("title", "overview"),
         name="movielens",
     )
+
+
+def movielens(folder: Path) -> MultimodalDataset:
+    """Overviews as text; posters as vectors of the shop's small encoder, which never saw a poster."""
+    from mmrec_lite.features.image import ImageEncoder
+
+    movies = films(folder)
     pictures = [movies.image(item) for item in range(movies.n_items)]
     there = np.array([picture is not None for picture in pictures])
     vectors = np.zeros((movies.n_items, 64), dtype=np.float16)
@@ -220,15 +225,15 @@ def _validation(result: mm.Result) -> float:
     return values[-1] if values else float("nan")
 
 
-def keep(rows: pd.DataFrame) -> None:
-    """Put the rows into the committed file in place of those of the same data set and method."""
-    if ROWS.exists():
-        old = pd.read_csv(ROWS)
+def keep(rows: pd.DataFrame, file: Path = ROWS, by: Sequence[str] = ("data", "method", "seed")) -> None:
+    """Put the rows into a committed file in place of those of the same data set and method."""
+    if file.exists():
+        old = pd.read_csv(file)
         again = set(map(tuple, rows[["data", "method"]].to_numpy()))
         rows = pd.concat([old[[tuple(pair) not in again for pair in old[["data", "method"]].to_numpy()]], rows])
-    beside = ROWS.with_suffix(".tmp")
-    rows.sort_values(["data", "method", "seed"]).to_csv(beside, index=False, float_format="%.5f")
-    os.replace(beside, ROWS)
+    beside = file.with_suffix(".tmp")
+    rows.sort_values(list(by)).to_csv(beside, index=False, float_format="%.5f")
+    os.replace(beside, file)
 
 
 if __name__ == "__main__":

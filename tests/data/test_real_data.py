@@ -13,6 +13,7 @@ import pytest
 
 from mmrec_lite.data import MultimodalDataset, split
 from mmrec_lite.data.readers import read_frames
+from tests.real_data import films
 
 Find = Callable[[str], Path]
 
@@ -41,14 +42,7 @@ def test_tiktok_survives_the_disk(tiktok, tmp_path):
 
 
 def test_movielens_with_posters_and_times(shared_data):
-    folder = shared_data("movielens_small_mm")
-    movies = read_frames(
-        folder / "interactions.parquet",
-        folder / "items.parquet",
-        images=folder / "images",
-        split="split_loo",
-        text=("title", "overview"),
-    )
+    movies = films(shared_data("movielens_small_mm"))
     assert (movies.n_users, movies.n_items, len(movies)) == (610, 3_650, 90_274)
     assert (movies.items["image"] != "").sum() == 3_628
     assert movies.image(0).size == (96, 144)

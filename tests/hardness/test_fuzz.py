@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import mmrec_lite as mm
 from mmrec_lite.data import DataError, MultimodalDataset
 from mmrec_lite.data.readers import read_frames
+from tests.hardness.formats import check_valid
 
 FEW = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
 ODD = st.sampled_from(
@@ -37,17 +38,6 @@ def outcome(read, counts: dict[str, int], *arguments, **options) -> MultimodalDa
         return None
     counts["read"] += 1
     return dataset
-
-
-def check_valid(dataset: MultimodalDataset) -> None:
-    """What every data set promises, checked by plain pandas."""
-    table = dataset.interactions
-    assert len(table) and not table.duplicated(["user", "item"]).any()
-    assert table["user"].between(0, dataset.n_users - 1).all() and table["item"].between(0, dataset.n_items - 1).all()
-    assert dataset.users["user_id"].is_unique and dataset.items["item_id"].is_unique
-    assert all(isinstance(name, str) for name in dataset.items["item_id"])
-    for name, values in dataset.features.items():
-        assert values.shape[0] == dataset.n_items and np.isfinite(values[dataset.present[name]]).all()
 
 
 def summary(counts: dict[str, int]) -> str:

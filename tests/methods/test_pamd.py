@@ -338,24 +338,6 @@ def test_with_everything_masked_only_interactions_are_left():
     assert torch.equal(found["final"], found["id"])
 
 
-def test_training_ignores_what_is_held_out():
-    """Other items in the test part, the same training: bit-identical weights."""
-    shop = tiny_shop()
-    base = mm.split(shop, "leave-one-out")
-    table = shop.interactions.copy()
-    taken = set(zip(table["user"], table["item"], strict=True))
-    for row in base.test:
-        user = table.at[row, "user"]
-        table.at[row, "item"] = next(i for i in range(shop.n_items) if (user, i) not in taken)
-    other = mm.split(shop.replace(interactions=table), "leave-one-out")
-    weights = []
-    for split in (base, other):
-        model = make(split, epochs=3)
-        mm.fit(model, split, progress=False)
-        weights.append(model.state_dict())
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
 @pytest.mark.parametrize("hyper", [{}, {"query": "user"}, {"base": "neumf++"}])
 def test_the_same_seed_gives_the_same_scores(split, hyper):
     def scores(seed):

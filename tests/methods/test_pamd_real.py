@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import mmrec_lite as mm
-from mmrec_lite.data.readers import read_frames
 from mmrec_lite.methods import HyperparameterError
-from tests.real_data import beauty
+from tests.real_data import beauty, films
 
 SMALL = {"profile": "lecture", "dim": 32, "pretrain_epochs": 2, "epochs": 8, "monitor": "recall@20"}
 
@@ -31,14 +30,7 @@ def test_movies_with_posters_and_overviews(shared_data):
     """Tiny posters and words counted: 22 films lack a poster, and are ranked all the same."""
     text = pytest.importorskip("sklearn.feature_extraction.text")
     decomposition = pytest.importorskip("sklearn.decomposition")
-    folder = shared_data("movielens_small_mm")
-    movies = read_frames(
-        folder / "interactions.parquet",
-        folder / "items.parquet",
-        images=folder / "images",
-        split="split_loo",
-        text=("title", "overview"),
-    )
+    movies = films(shared_data("movielens_small_mm"))
     posters = [movies.image(item) for item in range(movies.n_items)]
     there = np.array([poster is not None for poster in posters])
     image = np.zeros((movies.n_items, 8 * 8 * 3), dtype=np.float32)
