@@ -27,7 +27,7 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # all other settings are the
     "lightgcn": {"l2": L2},
     "vbpr": {"l2": (*L2, 1.0)},
     "micro": {"l2": L2},
-    "pamd": {"l2": (1e-3, 3e-2, 1e-1, 3e-1), "encoder_lr": (0.0, 1e-5, 1e-4, 1e-3)},
+    "pamd": {"l2": (1e-3, 3e-2, 1e-1), "encoder_lr": (0.0, 1e-4, 1e-3)},
     "mixgcf": {"l2": L2},
     "mcptr": {"l2": L2},
     "sasrec": {"dropout": (0.2, 0.4, 0.6, 0.7, 0.8), "weight_decay": (0.0, 1e-3)},

@@ -89,8 +89,8 @@ class PAMD(Method):
             "l2": 0.1,
             "encoder_lr": 0.0,
             "batch_size": 1024,
-            "epochs": 30,
-            "patience": 6,
+            "epochs": 120,
+            "patience": 15,
         },
     }
     pretrained = ("encoder.", "maps.")
