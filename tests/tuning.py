@@ -21,6 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ROWS = REPOSITORY / "mmrec_lite" / "experiments" / "tuning.csv"
 SEEDS = (100, 101)
 L2 = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+BASES = ("bpr++", "nfm++", "neumf++")  # PAMD's representations, or plain features, in other models: its Fig. 3c
+PLUGGED = {base: {"method": "pamd", "base": base, "variant": "features"} for base in BASES}
+PLUGGED |= {f"{base} with pamd": {"method": "pamd", "base": base} for base in BASES}
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # all other settings are the lecture profile's
     "mf": {"l2": L2},
     "ngcf": {"l2": L2},
@@ -32,7 +35,7 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # all other settings are the
     "mcptr": {"l2": L2},
     "sasrec": {"dropout": (0.2, 0.4, 0.6, 0.7, 0.8), "weight_decay": (0.0, 1e-3)},
     "mp4sr": {"weight_decay": (1e-5, 1e-4, 1e-3)},  # its dropout stays the paper's
-}
+} | {label: {"l2": (1e-3, 3e-2), "encoder_lr": (0.0, 1e-3)} for label in PLUGGED}
 
 
 def points(method: str) -> list[dict[str, float]]:
@@ -45,7 +48,13 @@ def measure(methods: list[str], jobs: int) -> pd.DataFrame:
     kept, shop = REPOSITORY / "build" / "tuning", mm.load("bazaar")
     options: dict[str, Any] = {"profile": "lecture", "save": kept, "jobs": jobs}
     parts = [
-        mm.sweep(method, shop, grid=GRIDS[method] | {"split_seed": (seed,)}, seeds=(seed,), **options)
+        mm.sweep(
+            {method: PLUGGED.get(method, {"method": method})},
+            shop,
+            grid=GRIDS[method] | {"split_seed": (seed,)},
+            seeds=(seed,),
+            **options,
+        )
         for method in methods
         for seed in SEEDS
     ]
@@ -54,7 +63,7 @@ def measure(methods: list[str], jobs: int) -> pd.DataFrame:
         raise SystemExit(rows.loc[rows["error"].notna(), ["label", "seed", "error"]].to_string())
     stages = [name for name in rows if name.endswith(" best metric") and not name.startswith("pretrain")]
     rows["validation"] = rows[stages].bfill(axis=1).iloc[:, 0]
-    rows = rows.rename(columns={"seconds fit": "seconds", "set monitor": "monitor"})
+    rows = rows.assign(method=rows["label"]).rename(columns={"seconds fit": "seconds", "set monitor": "monitor"})
     names = list(dict.fromkeys(name for method in methods for name in GRIDS[method]))
     return rows[["method", *names, "seed", "monitor", "validation", "seconds"]].reset_index(drop=True)
 
