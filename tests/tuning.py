@@ -21,9 +21,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ROWS = REPOSITORY / "mmrec_lite" / "experiments" / "tuning.csv"
 SEEDS = (100, 101)
 L2 = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
-BASES = ("bpr++", "nfm++", "neumf++")  # PAMD's representations, or plain features, in other models: its Fig. 3c
-PLUGGED = {base: {"method": "pamd", "base": base, "variant": "features"} for base in BASES}
-PLUGGED |= {f"{base} with pamd": {"method": "pamd", "base": base} for base in BASES}
+PLUGGED = {  # BPR with an item's features beside its embedding, plain or PAMD's
+    "bpr++": {"method": "pamd", "base": "bpr++", "variant": "features"},
+    "bpr++ with pamd": {"method": "pamd", "base": "bpr++"},
+}
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # all other settings are the lecture profile's
     "mf": {"l2": L2},
     "ngcf": {"l2": L2},
