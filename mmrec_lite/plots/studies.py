@@ -75,11 +75,15 @@ def sensitivity(
     figure, axes = new_figure(lines, columns, (max(3.0, 3.0 * columns), 2.9 * lines), sharey=one_scale)
     for ax in axes.flat[len(names) :]:
         ax.set_visible(False)
+    left = ""  # the metric that the panel at the left names for its row
     for ax, name in zip(axes.flat, names, strict=False):
         part = rows[rows["study"] == name]
         labels = list(dict.fromkeys(part["label"]))
         wide = part.pivot_table(index="label", columns="seed", values="value", sort=False).loc[labels]
-        style_axes(ax, (titles or {}).get(name, name), y=str(part["metric"].iloc[0]) if ax in axes[:, 0] else "")
+        metric = str(part["metric"].iloc[0])
+        left = metric if ax in axes[:, 0] else left
+        named = ax in axes[:, 0] or metric != left
+        style_axes(ax, (titles or {}).get(name, name), y=metric if named else "")
         for _, values in wide.items():
             ax.plot(range(len(labels)), values, color=COLOURS[0], alpha=0.35, linewidth=1)
         ax.plot(range(len(labels)), wide.mean(axis=1), color=COLOURS[0], marker="o", linewidth=2)

@@ -47,6 +47,9 @@ def test_three_sensitivity_panels_stand_in_a_row(rows):
     figure = plots.sensitivity(five)
     assert [ax.get_visible() for ax in figure.axes] == [True] * 5 + [False]
     assert [bool(ax.get_ylabel()) for ax in figure.axes[:5]] == [True, False, False, True, False]
+    other = five.assign(metric=five["metric"].where(five["study"] != "knob 1", "mrr@20"))
+    labels = [ax.get_ylabel() for ax in plots.sensitivity(other).axes[:5]]
+    assert labels[1] == "mrr@20" and not labels[2] and labels[0] == labels[3]
     assert figure.get_size_inches()[0] <= 9
     five.loc[five["study"] == "knob 4", "value"] += 1
     for one_scale, scales in ((False, 2), (True, 1)):
