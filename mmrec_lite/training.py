@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from mmrec_lite import parallel
 from mmrec_lite.data.splits import Split
-from mmrec_lite.evaluation import evaluate
+from mmrec_lite.evaluation import check_candidates, evaluate
 from mmrec_lite.files import refuse_closed, write_tensors
 from mmrec_lite.methods.base import Method, Stage
 
@@ -89,6 +89,7 @@ def fit(
     device: str = "auto",
     devices: int | str = 1,
     precision: str = "32-true",
+    candidates: str = "all",
     checkpoint: str | Path | None = None,
     progress: bool = True,
     callback: Callable[[dict[str, Any]], bool | None] | None = None,
@@ -100,7 +101,8 @@ def fit(
     ended, to the same final weights as without the break (all randomness of an epoch comes from seed, stage and
     epoch). `callback(row)` sees each epoch's row and ends the training by returning False. Ctrl-C restores the best
     state so far and leaves the history in `model.history`. `device` and `precision` are Lightning Fabric's ("auto",
-    "cpu", "cuda"; "bf16-mixed" ...).
+    "cpu", "cuda"; "bf16-mixed" ...). `candidates` are those that validation ranks, "all" items or the "held-out" ones
+    of a cold-items split (see `evaluate`): choose the best epoch by the question that the test is going to ask.
 
     `devices=2` trains on two processes, each with the whole model and its share of every batch, to the result of one
     process; the others run the same script again up to here (`parallel.start`), or `fabric run` has started them.
@@ -111,6 +113,7 @@ def fit(
     """
     if model.split_hash != split.hash:
         raise ValueError(f"fit: the model was made for another split than {split.name}; make it anew with mm.create().")
+    check_candidates(candidates, split, "valid")
     fabric = parallel.start(device, devices, precision)
     chosen = _choose(model, stages)
     state = _Progress()
@@ -131,7 +134,7 @@ def fit(
         if state.stage != index:
             state = _Progress(stage=index, history=state.history)
         limit = stage.epochs if epochs is None else min(epochs, stage.epochs)
-        trainer = _Trainer(fabric, model, split, stage, state, file, limit)
+        trainer = _Trainer(fabric, model, split, stage, state, file, limit, candidates)
         if saved:
             trainer.restore(saved)
             saved = None
@@ -156,10 +159,18 @@ class _Trainer:
     """One stage's optimiser, best state and epochs."""
 
     def __init__(
-        self, fabric: Fabric, model: Method, split: Split, stage: Stage, state: _Progress, file: Path | None, limit: int
+        self,
+        fabric: Fabric,
+        model: Method,
+        split: Split,
+        stage: Stage,
+        state: _Progress,
+        file: Path | None,
+        limit: int,
+        candidates: str,
     ):
         self.fabric, self.model, self.split, self.stage = fabric, model, split, stage
-        self.state, self.file, self.limit = state, file, limit
+        self.state, self.file, self.limit, self.candidates = state, file, limit, candidates
         self.rates = [group["lr"] for group in stage.parameters]
         optimizer = OPTIMIZERS[stage.optimizer](stage.parameters)
         self.module, self.optimizer = fabric.setup(model, optimizer)
@@ -268,7 +279,8 @@ class _Trainer:
         k = int(stage.monitor.rsplit("@", 1)[1])
         figure = None
         if self.leads:
-            figure = evaluate(self.model, self.split, part="valid", ks=(k,)).metrics[stage.monitor]
+            report = evaluate(self.model, self.split, part="valid", ks=(k,), candidates=self.candidates)
+            figure = report.metrics[stage.monitor]
         figure = parallel.agree(figure) if self.several else figure
         state.waited += 1
         if state.best_metric is None or figure > state.best_metric:

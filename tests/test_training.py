@@ -44,6 +44,32 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(split, tmp_path, nam
     assert again.best == history.best and len(again.rows) == 6
 
 
+def test_validation_ranks_the_candidates_that_are_asked_for(split):
+    cold = mm.split(tiny_shop(n_users=60), "cold-items", seed=0)
+    metric = "valid recall@1"
+    found = {}
+    for candidates in ("all", "held-out"):
+        model = make(cold, monitor="recall@1")
+        history = mm.fit(model, cold, candidates=candidates, progress=False)
+        found[candidates] = mm.evaluate(model, cold, part="valid", candidates=candidates, ks=(1,)).metrics["recall@1"]
+        assert history.best["joint"]["metric"] == history.frame[metric].max() == found[candidates]
+    assert found["held-out"] > found["all"]
+    with pytest.raises(ValueError, match="holds no items out"):
+        mm.fit(make(split), split, candidates="held-out")
+
+
+def test_a_run_validates_by_what_it_reports():
+    runs = {
+        asked: mm.run(
+            "micro", tiny_shop(n_users=60), protocol="cold-items", candidates=asked, dim=8, k=4, negatives=12,
+            epochs=2, monitor="recall@1",
+        )
+        for asked in ("all", "held-out", 3)
+    }  # fmt: skip
+    figures = {asked: result.history["valid recall@1"].tolist() for asked, result in runs.items()}
+    assert figures["all"] == figures[3] != figures["held-out"]
+
+
 def test_ctrl_c_keeps_the_best_state_the_history_and_the_checkpoint(split, tmp_path):
     def interrupt(row):
         if row["epoch"] == 3:

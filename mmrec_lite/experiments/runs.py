@@ -128,11 +128,13 @@ def run(
 ) -> Result:
     """Load, split, create, fit and evaluate: a method's test metrics on a data set.
 
-    `seed` decides weights and batches, `split_seed` what is held out. `hyper` changes the profile's settings,
-    `split_options` are those of ``mm.split``. With `save`, the result is written below that folder, and a run that is
-    already there is read instead of repeated; one that another process is at is waited for, or, with `wait=False`,
-    refused as `Busy`. `pretrained` names a file of `Method.save_pretrained`: the stage "pretrain" is read from it
-    instead of trained. `devices=2` trains on two processes (see ``fit``), of which one holds the claim and writes.
+    `seed` decides weights and batches, `split_seed` what is held out. `candidates` are those of ``evaluate``; with
+    "held-out" validation ranks the held-out items, too, with a number it ranks all. `hyper` changes the profile's
+    settings, `split_options` are those of ``mm.split``. With `save`, the result is written below that folder, and a
+    run that is already there is read instead of repeated; one that another process is at is waited for, or, with
+    `wait=False`, refused as `Busy`. `pretrained` names a file of `Method.save_pretrained`: the stage "pretrain" is
+    read from it instead of trained. `devices=2` trains on two processes (see ``fit``), of which one holds the claim
+    and writes.
     `also(result)` gives further figures for the row; it is asked once, after the training, while model and report are
     there.
 
@@ -149,6 +151,9 @@ def run(
     dataset = load(data)
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
     how: dict[str, Any] = {"ks": list(ks), "candidates": candidates}
+    valid = "held-out" if candidates == "held-out" else "all"  # validation is cheap enough to need no sample
+    if valid != "all":
+        how["valid"] = valid
     if pretrained is not None:
         how["pretrained"] = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
@@ -165,7 +170,7 @@ def run(
             stages = [stage.name for stage in model.stages() if stage.name != "pretrain"]
         made = time.perf_counter()
         where = {"device": device, "devices": devices}
-        history = fit(model, parts, stages=stages, checkpoint=checkpoint, progress=progress, **where)
+        history = fit(model, parts, stages=stages, checkpoint=checkpoint, progress=progress, candidates=valid, **where)
         trained = time.perf_counter()
         report = evaluate(model, parts, ks=ks, candidates=candidates, seed=split_seed)
         seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
