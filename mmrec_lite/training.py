@@ -298,9 +298,16 @@ class _Trainer:
     # Checkpoints: one safetensors file, tensors by name and the rest as JSON in its header -----------------------
 
     def save(self) -> None:
-        """Write the state beside the old checkpoint, then rename: there is always one whole file."""
-        if self.file is None or not self.leads:
+        """Write the checkpoint, if there is to be one; every process goes on when it is written."""
+        if self.file is None:
             return
+        if self.leads:
+            self.write(self.file)
+        if self.several:  # a process ahead of the writing one would resume from the checkpoint before, or from none
+            parallel.agree(None)
+
+    def write(self, file: Path) -> None:
+        """Write the state beside the old checkpoint, then rename: there is always one whole file."""
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (self.best or {}).items()}
         for number, entry in self.optimizer.state_dict()["state"].items():
@@ -318,7 +325,7 @@ class _Trainer:
                 "stopped": self.state.history.stopped,
             },
         }
-        write_tensors(self.file, tensors, header)
+        write_tensors(file, tensors, header)
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Take over a checkpoint's optimiser and best state, and its weights again, in training precision."""
