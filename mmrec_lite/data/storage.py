@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import io
@@ -36,17 +37,24 @@ _TABLES = ("users", "items", "interactions")
 def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
     """Write beside, then rename: a run that is cut short leaves the old folder as it was."""
     folder = folder.absolute()
-    _refuse_occupied(folder, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     unique = uuid.uuid4().hex[:12]  # not the process's number: in a container each run may have the same
     partial = folder.with_name(f".{folder.name}.{unique}.partial")
     old = folder.with_name(f".{folder.name}.{unique}.old")
     try:
+        _refuse_occupied(folder, overwrite)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
         _write(dataset, partial)
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY) or not folder.parent.is_dir():
+            raise
+        raise DataError(
+            f"save: {folder} came or went while it was being written, so another process saves there too; give each a "
+            f"folder of its own."
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         if old.exists() and not folder.exists():
