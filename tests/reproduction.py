@@ -53,7 +53,7 @@ Every table and figure of the four papers: what the paper says, what came out on
 *this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared.
 
 **On real sets**: the same studies on Amazon's gift cards (`python -m tests.reproduction --data amazon_giftcards`), from raw texts, pictures and reviews: 458 users and 148 items, so that
-much stays within the noise (measured before the lecture settings were chosen on validation: with `l2` = 0.0001 for MICRO and the collaborative methods, and PAMD's encoders fine-tuned); and, for the tables that compare methods, `figures/real_data.csv` (tuned on validation, small grids). Any data set does: `-p data FOLDER -p protocol given`.
+much stays within the noise (with the lecture settings, which were chosen on the shop); and, for the tables that compare methods, `figures/real_data.csv` (tuned on validation, small grids). Any data set does: `-p data FOLDER -p protocol given`.
 """
 CLAIMS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "content helps most on cold items": (
