@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckpointError", "History", "TrainingDiverged", "fit"]
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 CHECKED = 100  # a GPU's terms are looked at so often, since looking makes the host wait for the step
 UNSHOWN = ("stage", "epoch", "lr", "seconds")  # the progress bar has these already, or no room for them
@@ -121,7 +121,7 @@ def fit(
     file = Path(checkpoint) / "checkpoint.safetensors" if checkpoint is not None else None
     if file is not None:
         refuse_closed(file.parent)
-    saved = _read_checkpoint(file, model) if file is not None and file.exists() else None
+    saved = _read_checkpoint(file, _identity(model, candidates)) if file is not None and file.exists() else None
     if fabric.world_size > 1 and parallel.agree(bool(saved)) != bool(saved):
         raise CheckpointError(f"{file}: not every process sees this checkpoint; name a folder that all of them share.")
     if saved:
@@ -314,7 +314,7 @@ class _Trainer:
             tensors |= {f"optimizer/{number}/{name}": value for name, value in entry.items()}
         header = {
             "version": CHECKPOINT_VERSION,
-            **_identity(self.model),
+            **_identity(self.model, self.candidates),
             "progress": {
                 "stage": self.state.stage,
                 "epoch": self.state.epoch,
@@ -344,13 +344,14 @@ def _epoch_seed(seed: int, stage: int, epoch: int) -> int:
     return (seed * 1_000_003 + stage * 10_007 + epoch) % 2**63
 
 
-def _identity(model: Method) -> dict[str, Any]:
-    """Return what must agree between a checkpoint and the model that goes on with it."""
+def _identity(model: Method, candidates: str) -> dict[str, Any]:
+    """Return what must agree between a checkpoint and the training that goes on with it."""
     return {
         "method": model.name,
         "config": model.config.model_dump(mode="json"),
         "seed": model.seed,
         "split": model.split_hash,
+        "choice of candidates": candidates,
     }
 
 
@@ -365,7 +366,7 @@ def _restore_progress(saved: dict[str, Any]) -> _Progress:
     return _Progress(p["stage"], p["epoch"], p["waited"], p["best_metric"], history)
 
 
-def _read_checkpoint(file: Path, model: Method) -> dict[str, Any]:
+def _read_checkpoint(file: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Read a checkpoint whole, or say why it cannot be used."""
     try:
         with safe_open(file, framework="pt") as opened:
@@ -380,7 +381,7 @@ def _read_checkpoint(file: Path, model: Method) -> dict[str, Any]:
             f"{file} has checkpoint version {header.get('version')}, this program reads {CHECKPOINT_VERSION}; "
             f"finish it with the program that wrote it, or delete it."
         )
-    for key, mine in _identity(model).items():
+    for key, mine in identity.items():
         theirs = header[key]
         if theirs == mine:
             continue

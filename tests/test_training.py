@@ -209,6 +209,10 @@ def test_foreign_and_damaged_checkpoints_are_refused(split, tmp_path):
     other = mm.split(split.dataset, "ratio", seed=1)
     with pytest.raises(CheckpointError, match="another split"):
         mm.fit(make(other), other, checkpoint=tmp_path, progress=False)
+    cold = mm.split(split.dataset, "cold-items", seed=0)
+    mm.fit(make(cold), cold, epochs=1, checkpoint=tmp_path / "cold", progress=False)
+    with pytest.raises(CheckpointError, match=r"another choice of candidates \(all, here held-out\)"):
+        mm.fit(make(cold), cold, checkpoint=tmp_path / "cold", candidates="held-out", progress=False)
     for damaged in (whole[: len(whole) // 2], b"", whole[:4]):
         file.write_bytes(damaged)
         with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
@@ -224,7 +228,7 @@ def test_a_checkpoint_of_another_version_is_refused(split, tmp_path):
     with safe_open(file, framework="pt") as opened:
         header = json.loads(opened.metadata()["mmrec_lite"])
     save_file(load_file(file), file, metadata={"mmrec_lite": json.dumps(header | {"version": 99})})
-    with pytest.raises(CheckpointError, match="checkpoint version 99, this program reads 1"):
+    with pytest.raises(CheckpointError, match="checkpoint version 99, this program reads 2"):
         mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
 
 
