@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 import mmrec_lite as mm
+from mmrec_lite.data.sample import shuffle_features
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROWS = REPOSITORY / "figures" / "bazaar_table.csv"
@@ -29,6 +30,8 @@ RECIPES: dict[str, tuple[str, dict, tuple[str, ...]]] = {  # label -> method, hy
     "nearest neighbours in content": ("content_knn", {}, ALL),
     "MF": ("mf", {}, ALL[:2]),
     "LightGCN": ("lightgcn", {}, ALL),
+    "LightGCN + features": ("micro", {"variant": "cf+feats"}, ALL[:2]),
+    "LightGCN + shuffled features": ("micro", {"variant": "cf+feats"}, ALL[:2]),
     "SASRec": ("sasrec", {}, ALL),
     "MICRO, image": ("micro", {"modalities": ("image",)}, ALL[:2]),
     "MICRO, text": ("micro", {"modalities": ("text",)}, ALL[:2]),
@@ -37,9 +40,11 @@ RECIPES: dict[str, tuple[str, dict, tuple[str, ...]]] = {  # label -> method, hy
     "MICRO/feats": ("micro", {"variant": "micro/feats"}, ALL[:2]),
     "PAMD": ("pamd", {}, ALL),
     "MCPTR": ("mcptr", {}, ALL),
+    "MCPTR, start CLIP": ("mcptr", {"variant": "CLIP"}, ALL[:2]),
     "MP4SR": ("mp4sr", {}, ALL),
     "oracle (knows the planted truth)": ("oracle", {}, ALL),
 }
+SHUFFLED = ("LightGCN + shuffled features",)  # controls: each item has another item's features
 COLUMNS = {  # measured -> printed
     "recall@20": "Recall@20",
     "ndcg@20": "NDCG@20",
@@ -52,14 +57,16 @@ COLUMNS = {  # measured -> printed
 def measure(labels: list[str], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """Run recipes on seeds under their protocols; return one row a recipe and seed."""
     rows = []
+    shop = mm.load("bazaar")
     for seed in seeds:
         for label in labels:
+            data = shuffle_features(shop, seed=seed) if label in SHUFFLED else shop
             method, hyper, protocols = RECIPES[label]
             row: dict = {"label": label, "seed": seed}
             for protocol in protocols:
                 result = mm.run(
                     method,
-                    "bazaar",
+                    data,
                     protocol=protocol,
                     profile="lecture",
                     seed=seed,

@@ -21,9 +21,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ROWS = REPOSITORY / "mmrec_lite" / "experiments" / "tuning.csv"
 SEEDS = (100, 101)
 L2 = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
-PLUGGED = {  # BPR with an item's features beside its embedding, plain or PAMD's
-    "bpr++": {"method": "pamd", "base": "bpr++", "variant": "features"},
+ON_OTHERS: dict[str, dict[str, str]] = {  # a method's content in another method than its own
+    "bpr++": {"method": "pamd", "base": "bpr++", "variant": "features"},  # an item's features beside its embedding
     "bpr++ with pamd": {"method": "pamd", "base": "bpr++"},
+    "lightgcn with pamd": {"method": "pamd", "base": "lightgcn++"},
+    "micro on mf": {"method": "micro", "backbone": "mf"},
+    "micro on ngcf": {"method": "micro", "backbone": "ngcf"},
 }
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # all other settings are the lecture profile's
     "mf": {"l2": L2},
@@ -36,7 +39,11 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # all other settings are the
     "mcptr": {"l2": L2},
     "sasrec": {"dropout": (0.2, 0.4, 0.6, 0.7, 0.8), "weight_decay": (0.0, 1e-3)},
     "mp4sr": {"weight_decay": (1e-5, 1e-4, 1e-3)},  # its dropout stays the paper's
-} | {label: {"l2": (1e-3, 3e-2), "encoder_lr": (0.0, 1e-3)} for label in PLUGGED}
+}
+GRIDS |= {
+    label: {"l2": L2} if recipe["method"] == "micro" else {"l2": (1e-3, 3e-2), "encoder_lr": (0.0, 1e-3)}
+    for label, recipe in ON_OTHERS.items()
+}
 
 
 def points(method: str) -> list[dict[str, float]]:
@@ -50,7 +57,7 @@ def measure(methods: list[str], jobs: int) -> pd.DataFrame:
     options: dict[str, Any] = {"profile": "lecture", "save": kept, "jobs": jobs}
     parts = [
         mm.sweep(
-            {method: PLUGGED.get(method, {"method": method})},
+            {method: ON_OTHERS.get(method, {"method": method})},
             shop,
             grid=GRIDS[method] | {"split_seed": (seed,)},
             seeds=(seed,),

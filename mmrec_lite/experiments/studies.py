@@ -61,6 +61,10 @@ def _same(labels: Iterable[str]) -> dict[str, str]:
 # MICRO: full ranking on the ratio split -----------------------------------------------------------------------------
 
 
+# MICRO's rows on another backbone than LightGCN, chosen on validation of the whole method there (tests/tuning.py).
+ON_BACKBONE: dict[str, dict[str, float]] = {"mf": {"l2": 0.1}, "ngcf": {"l2": 0.03}, "lightgcn": {}}
+
+
 def _micro() -> list[Study]:
     compare = {
         "ItemKNN": {"method": "item_knn"},
@@ -75,7 +79,8 @@ def _micro() -> list[Study]:
         steps = {"CF": "cf", "CF+feats": "cf+feats", "MICRO/feats": "micro/feats"}
         steps |= {"MICRO w/o contrast": "w/o contrast", "MICRO": "full"}
         for label, variant in steps.items():
-            plugged[f"{label} ({name})"] = {"method": "micro", "backbone": backbone, "variant": variant}
+            recipe = {"method": "micro", "backbone": backbone, "variant": variant, **ON_BACKBONE[backbone]}
+            plugged[f"{label} ({name})"] = recipe
             order[f"{label} ({name})"] = f"{label} ({name})"
         on_backbones += [(f"MICRO ({name})", f"{label} ({name})") for label in steps if label != "MICRO"]
     cold: Recipes = {
@@ -119,18 +124,22 @@ def _micro() -> list[Study]:
 # PAMD: 5-fold, each test item among 1,000 sampled ones ---------------------------------------------------------------
 
 
-# Other models, with plain features or with PAMD's representations: what PAMD's own attention needs ruins them. BPR++'s
-# settings are chosen on validation (tests/tuning.py); the others, slow to rank with, take them and stop early.
-PLUGGED: dict[str, dict[str, float]] = {"bpr++": {"l2": 1e-3, "encoder_lr": 1e-3}}
+# Other models, with plain features or with PAMD's representations: what PAMD's own attention needs ruins them. Settings
+# of BPR++ and LightGCN are chosen on validation (tests/tuning.py); the others, slow to rank with, take BPR++'s and stop
+# early.
+PLUGGED: dict[str, dict[str, float]] = {
+    "bpr++": {"l2": 1e-3, "encoder_lr": 1e-3},
+    "lightgcn++": {"l2": 1e-3, "encoder_lr": 1e-3},
+}
 PLUGGED |= {base: PLUGGED["bpr++"] | {"epochs": 30, "patience": 6} for base in ("nfm++", "neumf++")}
 
 
 def _pamd() -> list[Study]:
     fixed = {"protocol": "kfold", "candidates": 1000}
     named = {"bpr++": "BPR++", "nfm++": "NFM++", "neumf++": "NeuMF++"}
-    plain = {named[b]: {"method": "pamd", "base": b, "variant": "features", **PLUGGED[b], **fixed} for b in PLUGGED}
+    plain = {named[b]: {"method": "pamd", "base": b, "variant": "features", **PLUGGED[b], **fixed} for b in named}
     compare = {"BPR": {"method": "pamd", "variant": "cf", **fixed}} | plain | {"PAMD": {"method": "pamd", **fixed}}
-    enhanced = {f"{named[b]} with PAMD": {"method": "pamd", "base": b, **PLUGGED[b], **fixed} for b in PLUGGED}
+    enhanced = {f"{named[b]} with PAMD": {"method": "pamd", "base": b, **PLUGGED[b], **fixed} for b in named}
     shares = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     masked = {
         f"{label}, {share:.0%} hidden": recipe | {"masked": share}
