@@ -146,7 +146,7 @@ def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
     """NAME=VALUE pairs; a value is read as JSON where it is JSON, else as a string, with commas as a list."""
     hyper: dict[str, Any] = {}
     for setting in settings:
-        name, value = _pair(setting, "--set", "k=20")
+        name, value = cli_data.pair(setting, "--set", "k=20")
         if name in ("method", "data", "protocol", "seed", "split_seed", "profile", "save", "device", "devices"):
             raise DataError(f"--set {setting}: {name!r} has an option of its own: --{name.replace('_', '-')}.")
         if name in hyper:
@@ -156,13 +156,6 @@ def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
         except ValueError:
             hyper[name] = value.split(",") if "," in value else value
     return hyper
-
-
-def _pair(text: str, option: str, example: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise DataError(f"{option} {text}: expected NAME=VALUE, as in {option} {example}.")
-    return name, value
 
 
 @prepare_app.command()
@@ -189,10 +182,7 @@ def frames(
     ] = None,
     image: Annotated[str | None, typer.Option(help="Items' column of the picture's file name (usual: image).")] = None,
     time_unit: Annotated[str | None, typer.Option(help="order, s, ms, us or ns (by size).")] = None,
-    missing: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME=]MARK", help="'zero' or 'nan': such feature rows mean the item lacks it."),
-    ] = None,
+    missing: cli_data.Missing = None,
     drop_duplicates: Annotated[bool, typer.Option("--drop-duplicates", help="Keep a pair's first row.")] = False,
     min_user: Annotated[int, typer.Option(min=0, help="Drop users with fewer interactions.")] = 0,
     min_item: Annotated[int, typer.Option(min=0, help="Drop items with fewer interactions.")] = 0,
@@ -206,7 +196,7 @@ def frames(
     dataset = read_frames(
         interactions,
         items,
-        dict(_pair(text, "--feature", "image=image.npy") for text in feature or []),
+        dict(cli_data.pair(text, "--feature", "image=image.npy") for text in feature or []),
         images,
         user=user,
         item=item,
@@ -219,7 +209,7 @@ def frames(
         text=text or None,
         image=image,
         time_unit=time_unit,
-        missing=_marks(missing or []),
+        missing=cli_data.marks(missing),
         drop_duplicates=drop_duplicates,
         min_user=min_user,
         min_item=min_item,
@@ -229,13 +219,6 @@ def frames(
     _show(dataset, as_json)
     if not as_json:
         typer.echo(f"\nWritten to {out}")
-
-
-def _marks(marks: list[str]) -> str | dict[str, str] | None:
-    """One mark for all modalities, or NAME=MARK pairs."""
-    if len(marks) == 1 and "=" not in marks[0]:
-        return marks[0]
-    return dict(_pair(mark, "--missing", "image=zero") for mark in marks) or None
 
 
 @data_app.command()

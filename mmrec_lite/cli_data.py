@@ -19,7 +19,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the data s
 Images = Annotated[Path | None, typer.Option(help="Folder or zip archive of pictures called after the item's id.")]
 NoReviews = Annotated[bool, typer.Option("--no-reviews", help="Leave out what users wrote.")]
 Feature = Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Modality and .npy file; repeat it.")]
-Missing = Annotated[str | None, typer.Option(help="'zero' or 'nan': such feature rows mean the item lacks it.")]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[NAME=]MARK", help="'zero' or 'nan': such feature rows mean the item lacks it."),
+]
 Cache = Annotated[Path | None, typer.Option(help="Folder that keeps vectors for the next run.")]
 
 Reviews = Annotated[Path, typer.Option(help="Reviews, one JSON object a line, .gz or not.")]
@@ -46,6 +49,21 @@ def _filters(min_user: int, min_item: int, min_rating: float | None) -> Any:
     from .data.readers import Filters
 
     return Filters(min_user, min_item, min_rating)
+
+
+def pair(text: str, option: str, example: str) -> tuple[str, str]:
+    """What stands on both sides of an option's "="."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise DataError(f"{option} {text}: expected NAME=VALUE, as in {option} {example}.")
+    return name, value
+
+
+def marks(missing: list[str] | None) -> str | dict[str, str] | None:
+    """What --missing says: one mark for all modalities, or NAME=MARK pairs."""
+    if missing and len(missing) == 1 and "=" not in missing[0]:
+        return missing[0]
+    return dict(pair(mark, "--missing", "image=zero") for mark in missing or []) or None
 
 
 def _features(features: list[str] | None) -> dict[str, str]:
@@ -159,7 +177,7 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
         """Read MMRec's .inter and npy files with their split."""
         from .data.readers import read_mmrec
 
-        data = read_mmrec(interactions, _features(feature), missing=missing, name=name)
+        data = read_mmrec(interactions, _features(feature), missing=marks(missing), name=name)
         _done(data, out, overwrite, show)
 
     @app.command()
@@ -170,7 +188,7 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
         """Read RecBole's atomic files."""
         from .data.readers import read_recbole
 
-        _done(read_recbole(folder, name, _features(feature), missing=missing), out, overwrite, show)
+        _done(read_recbole(folder, name, _features(feature), missing=marks(missing)), out, overwrite, show)
 
     @app.command()
     def mmssl(
@@ -180,19 +198,24 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
         """Read MMSSL's and DiffMM's pickled splits; nothing in them is run."""
         from .data.readers import read_mmssl
 
-        _done(read_mmssl(folder, missing=missing, name=name), out, overwrite, show)
+        _done(read_mmssl(folder, missing=marks(missing), name=name), out, overwrite, show)
+
+
+def _lines(path: Path) -> list[str]:
+    """A file's lines that are not empty; one may hold several words: "dark blue"."""
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _register_others(app: typer.Typer, show: Show) -> None:
     @app.command()
     def encode(
-        source: Annotated[Path, typer.Argument(help="A folder that `prepare` wrote.")],
+        source: Annotated[str, typer.Argument(metavar="DIR|bazaar", help="A folder that `prepare` wrote, or bazaar.")],
         out: Out,
         text: Annotated[str | None, typer.Option(help="'offline', a folder or a sentence-transformers name.")] = None,
         image: Annotated[str | None, typer.Option(help="'bazaar', local-dir:FOLDER or an open_clip name.")] = None,
         pretrained: Annotated[str | None, typer.Option(help="open_clip's tag or a checkpoint's path.")] = None,
         keywords: Annotated[int, typer.Option(min=0, help="Words a picture; 0 for none.")] = 15,
-        vocabulary: Annotated[Path | None, typer.Option(help="Keywords are among these words, one a line.")] = None,
+        vocabulary: Annotated[Path | None, typer.Option(help="Keywords are among these, one a line.")] = None,
         language: Annotated[str, typer.Option(help="ISO code, for where sentences end.")] = "en",
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
         batch_size: Annotated[int, typer.Option(min=1, help="Texts or pictures at a time.")] = 64,
@@ -206,7 +229,7 @@ def _register_others(app: typer.Typer, show: Show) -> None:
             raise DataError("encode: name --text, --image or both.")
         texts = TextEncoder(text, device=device, batch_size=batch_size) if text else None
         images = ImageEncoder(image, pretrained, device=device, batch_size=batch_size) if image else None
-        words = vocabulary.read_text(encoding="utf-8").split() if vocabulary is not None else None
+        words = _lines(vocabulary) if vocabulary is not None else None
         data, report = add_features(
             load(source),
             texts,

@@ -35,6 +35,7 @@ class Report:
     split: Split = field(repr=False)
     part: str = "test"
     ks: tuple[int, ...] = KS
+    candidates: str | int = "all"
 
     @cached_property
     def hits(self) -> np.ndarray:
@@ -164,11 +165,7 @@ def evaluate(
     if part in mask:
         raise ValueError(f"evaluate: part {part!r} is among the masked {tuple(mask)}, so nothing could be found.")
     check_candidates(candidates, split, part)
-    if (model.n_users, model.n_items) != (split.n_users, split.n_items):
-        raise ValueError(
-            f"evaluate: the model knows {model.n_users} users and {model.n_items} items, "
-            f"but split {split.name} has {split.n_users} and {split.n_items}; pass the split it was made with."
-        )
+    _check_split("evaluate", model, split)
     was_training = model.training
     model.eval()
     users = split.users(part)
@@ -183,7 +180,21 @@ def evaluate(
     relevant = np.diff(split.matrix(part).indptr)[users]
     per_user = pd.DataFrame({"user": users, "relevant": relevant} | hit_metrics(hits, relevant, ks))
     metrics = {f"{name}@{k}": float(per_user[f"{name}@{k}"].mean()) for k in ks for name in NAMES}
-    return Report(metrics, per_user, top, split, part, ks)
+    return Report(metrics, per_user, top, split, part, ks, candidates)
+
+
+def _check_split(what: str, model: Method, split: Split) -> None:
+    """Raise ``ValueError`` for a split that the model was not made for: it may have learned what is held out there."""
+    if (model.n_users, model.n_items) != (split.n_users, split.n_items):
+        raise ValueError(
+            f"{what}: the model knows {model.n_users} users and {model.n_items} items, "
+            f"but split {split.name} has {split.n_users} and {split.n_items}; pass the split it was made with."
+        )
+    if model.split_hash != split.hash:
+        raise ValueError(
+            f"{what}: the model was made for another split than {split.name} and may have learned from what is held "
+            f"out here; pass the split it was made with, or make it anew with mm.create()."
+        )
 
 
 def check_candidates(candidates: str | int, split: Split, part: str) -> None:
@@ -203,23 +214,65 @@ def check_candidates(candidates: str | int, split: Split, part: str) -> None:
 
 @torch.no_grad()
 def best_items(model: Method, split: Split, users: Sequence[int], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Return some users' k best items that are not in their training history, and their scores, (users, k) each."""
-    model.eval()
+    """Return some users' k best items that are not in their training history, and their scores, (users, k) each.
+
+    Where a user has fewer than k such items the rest is -1, with score -inf. Raises ``ValueError`` for a user outside
+    0 .. U - 1, or a split that the model was not made for.
+    """
+    _check_split("recommend", model, split)
     rows = np.asarray(users)
+    if not np.issubdtype(rows.dtype, np.integer) or rows.size == 0 or rows.min() < 0 or rows.max() >= split.n_users:
+        raise ValueError(f"recommend: users = {users!r}, but users are whole numbers from 0 to {split.n_users - 1}.")
+    rows = rows.astype(np.int64)
+    model.eval()
     scores = model.score(torch.from_numpy(rows)).float().clone()
     _mask_pairs(scores, rows, split, ("train",))
-    top = top_items(scores, k)
-    return top.numpy(force=True), scores.gather(1, top).numpy(force=True)
+    top = top_items(scores, min(k, split.n_items))
+    values = scores.gather(1, top)
+    top = torch.where(values > -torch.inf, top, -1).numpy(force=True)
+    missing = ((0, 0), (0, k - top.shape[1]))
+    return (
+        np.pad(top, missing, constant_values=-1),
+        np.pad(values.numpy(force=True), missing, constant_values=-np.inf),
+    )
 
 
 def recommend(model: Method, split: Split, user: int, k: int = 10) -> pd.DataFrame:
-    """Return a user's k best items that are not in the training history: item, title, score, relevant."""
+    """Return a user's k best items that are not in the training history: item, title, score, relevant.
+
+    Fewer rows where fewer are left. Raises ``ValueError`` as ``best_items`` does.
+    """
     (items,), (scores,) = best_items(model, split, [user], k)
+    items, scores = items[items >= 0], scores[items >= 0]
     held = np.concatenate([split.pairs(part)[1][split.pairs(part)[0] == user] for part in ("valid", "test")])
     columns = {"item": items, "score": scores, "relevant": np.isin(items, held)}
     if "title" in split.dataset.items:
         columns["title"] = split.dataset.items["title"].to_numpy()[items]
     return pd.DataFrame(columns)
+
+
+def _held_out(report: Report) -> np.ndarray:
+    users, items = report.split.pairs(report.part)
+    return np.sort(users * report.split.n_items + items)
+
+
+def _check_pair(a: Report, b: Report, metric: str) -> None:
+    """Raise ``ValueError`` unless two reports asked the same question."""
+    if not np.array_equal(a.per_user["user"], b.per_user["user"]):
+        raise ValueError("compare: the two reports are about different users; evaluate both on the same split.")
+    if a.part != b.part or not np.array_equal(*(_held_out(report) for report in (a, b))):
+        raise ValueError(
+            f"compare: {a.split.name}, {a.part}, and {b.split.name}, {b.part}, hold out different interactions; "
+            f"evaluate both on the same part of the same split."
+        )
+    if a.candidates != b.candidates:
+        raise ValueError(f"compare: one ranked {a.candidates} candidates, the other {b.candidates}; take the same.")
+    for report in (a, b):
+        if metric not in report.metrics:
+            raise ValueError(
+                f"compare: there is no {metric!r} in a report with {', '.join(report.metrics)}; evaluate with ks that "
+                f"have it, or name another metric."
+            )
 
 
 def compare(
@@ -232,12 +285,13 @@ def compare(
     two-sided; it asks about the median and does not need normal differences) and `n`.
     A p-value over users speaks of these two trained models; that training again would give the same order, only
     seeds can tell.
+    Raises ``ValueError`` for reports on other held-out interactions, ranked among other candidates, or without the
+    metric.
     """
     from scipy import stats  # here, since it doubles the time to import the package
 
     if isinstance(a, Report) and isinstance(b, Report):
-        if not np.array_equal(a.per_user["user"], b.per_user["user"]):
-            raise ValueError("compare: the two reports are about different users; evaluate both on the same split.")
+        _check_pair(a, b, metric)
         x, y = a.per_user[metric].to_numpy(), b.per_user[metric].to_numpy()
     else:
         x, y = (np.asarray(values, dtype=np.float64) for values in (a, b))

@@ -58,13 +58,14 @@ class _Exponentials:
         self.buffer, self.weights = (self.x.new_empty(TILE * TILE) for _ in range(2))
         self.ones = self.x.new_ones(TILE, 1)
         self.same = x is y
+        self.narrow = dtype.itemsize <= 2  # too few digits to take the positives out of a sum again
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
         """Return one tile of exponentials; the next call overwrites it."""
         out = _view(self.buffer, rows, cols)
         torch.mm(self.x[rows], self.y[cols].T, out=out)
         out.exp_()
-        if self.same and rows == cols:
+        if rows == cols and (self.same or self.narrow):
             out.fill_diagonal_(0)  # an item is not its own negative
         return out
 
@@ -185,18 +186,19 @@ class _PairwiseInfoNCE(torch.autograd.Function):
         inside = [_Exponentials(view, view, temperature, dtype) for view in views]
         own = _Exponentials(fused, fused, temperature, dtype) if symmetric else None
         positive = torch.linalg.vecdot(views, fused) / temperature  # (M, N)
-        diagonal = positive.exp()  # the positives are in the sums like the rest, but stand for themselves alone
+        diagonal = positive.exp()
+        alone = 1.0 if cross[0].narrow else 1.0 - each  # the positives count once; in wide sums they are `each` times
         own_sums = own.sums(views.dtype)[0] if own else None
         weight = (0.5 if symmetric else 1.0) / (m * n)
         loss = views.new_zeros(())
         to_fused, from_fused = [], []  # 1 / partition sum of both directions, per modality
         for i in range(m):
             rows, cols = cross[i].sums(views.dtype)
-            rows = each * (rows + inside[i].sums(views.dtype)[0]) + (1 - each) * diagonal[i]
+            rows = each * (rows + inside[i].sums(views.dtype)[0]) + alone * diagonal[i]
             loss += weight * (rows.log() - positive[i]).sum()
             to_fused.append(weight / rows)
             if symmetric:
-                cols = each * (cols + own_sums) + (1 - each) * diagonal[i]
+                cols = each * (cols + own_sums) + alone * diagonal[i]
                 loss += weight * (cols.log() - positive[i]).sum()
             from_fused.append(weight / cols if symmetric else torch.zeros_like(rows))
         if any(ctx.needs_input_grad[:2]):
@@ -205,9 +207,9 @@ class _PairwiseInfoNCE(torch.autograd.Function):
             for i in range(m):
                 p, q = to_fused[i], from_fused[i]
                 a, b = cross[i].weighted(each * p, each * q, views[i], fused)
-                alone = ((1 - each) * (p + q) * diagonal[i])[:, None]
-                grad_views[i] += a + inside[i].weighted(each * p, each * p, views[i], views[i])[0] + alone * fused
-                grad_fused += b + alone * views[i]
+                pair = (alone * (p + q) * diagonal[i])[:, None]
+                grad_views[i] += a + inside[i].weighted(each * p, each * p, views[i], views[i])[0] + pair * fused
+                grad_fused += b + pair * views[i]
             if symmetric:
                 q = torch.stack(from_fused).sum(dim=0)
                 grad_fused += own.weighted(each * q, each * q, fused, fused)[0]

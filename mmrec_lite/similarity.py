@@ -68,7 +68,8 @@ def users_with_similar_items(
 def nearest_items(data: MultimodalDataset, item: int, modalities: str | Sequence[str], n: int = 8) -> np.ndarray:
     """The ``n`` items most similar to one, nearest first; over several modalities by the mean of their cosines.
 
-    Only items that have all of the modalities take part. Raises `DataError` for an item that lacks one.
+    Only other items that have all of the modalities take part; where there are fewer than n, all of them. Raises
+    `DataError` for an item that lacks one.
     """
     names = data.check_modalities(modalities)
     there = np.logical_and.reduce([data.present[name] for name in names])
@@ -81,7 +82,7 @@ def nearest_items(data: MultimodalDataset, item: int, modalities: str | Sequence
         likeness += unit @ unit[item]
     likeness[~there] = -np.inf
     likeness[item] = -np.inf
-    return np.argsort(-likeness, kind="stable")[:n]
+    return np.argsort(-likeness, kind="stable")[: min(n, np.count_nonzero(likeness > -np.inf))]
 
 
 def _unit(data: MultimodalDataset, modality: str) -> tuple[np.ndarray, sp.csr_array]:

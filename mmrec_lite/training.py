@@ -31,7 +31,6 @@ __all__ = ["CheckpointError", "History", "TrainingDiverged", "fit"]
 CHECKPOINT_VERSION = 2
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 CHECKED = 100  # a GPU's terms are looked at so often, since looking makes the host wait for the step
-UNSHOWN = ("stage", "epoch", "lr", "seconds")  # the progress bar has these already, or no room for them
 
 
 class TrainingDiverged(RuntimeError):
@@ -127,7 +126,14 @@ def fit(
     if saved:
         state = _restore_progress(saved)
         model.history = state.history
-        model.load_state_dict(_named(saved, "model"))
+        first, last = (min(chosen, default=state.stage), max(chosen, default=state.stage))
+        if last < state.stage:
+            raise CheckpointError(
+                f"{file} is past the stages to train ({', '.join(s.name for s in chosen.values())}): it holds "
+                f"{model.stages()[state.stage].name!r}. Name that stage too, or another checkpoint folder."
+            )
+        former = _named(saved, "best") if first > state.stage else {}  # an earlier stage ends with its best state
+        model.load_state_dict(former or _named(saved, "model"))
     for index, stage in chosen.items():
         if index < state.stage:
             continue
@@ -135,9 +141,9 @@ def fit(
             state = _Progress(stage=index, history=state.history)
         limit = stage.epochs if epochs is None else min(epochs, stage.epochs)
         trainer = _Trainer(fabric, model, split, stage, state, file, limit, candidates)
-        if saved:
+        if saved and index == saved["progress"]["stage"]:
             trainer.restore(saved)
-            saved = None
+        saved = None
         trainer.run(progress, callback)
         if state.history.stopped[stage.name] == "callback":
             break
@@ -267,10 +273,11 @@ class _Trainer:
     def _diverged(self, terms: dict[str, float], batch: int) -> str:
         bad = ", ".join(name for name, value in terms.items() if value - value != 0)
         kept = f" {self.file} holds epoch {self.state.epoch}." if self.file and self.file.exists() else ""
+        restored = "The best state so far is restored" if self.best else "No state was validated, so none is restored"
         return (
             f"{self.model.name}, stage {self.stage.name!r}: {bad} is not finite in epoch {self.state.epoch + 1}, batch "
-            f"{batch + 1} (terms: {terms}). The best state so far is restored; lower the learning rate "
-            f"({self.rates[0]}) or look at the features' scale.{kept}"
+            f"{batch + 1} (terms: {terms}). {restored}; lower the learning rate ({self.rates[0]}) or look at the "
+            f"features' scale.{kept}"
         )
 
     def validate(self) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mmrec_lite.data import MultimodalDataset
+from mmrec_lite import features
+from mmrec_lite.data import MultimodalDataset, load
 from mmrec_lite.data.readers import read_recbole
+from tests.data.test_exchange import write_mmssl
 from tests.data.test_sources import image_file, meta_2014, reviews_2014
 from tests.test_cli import mmrec, refused
 
@@ -68,6 +72,49 @@ def test_texts_are_encoded_and_exported(toys, tmp_path):
         tmp_path / "recbole", full.name, {"text": tmp_path / "recbole" / "text_feat.npy"}, missing="zero"
     )
     np.testing.assert_array_equal(back.features["text"], full.dense("text"))
+
+
+def test_what_the_error_about_nan_recommends_works(tmp_path):
+    (tmp_path / "ml").mkdir()
+    (tmp_path / "ml" / "ml.inter").write_text("user_id:token\titem_id:token\nu\ta\nu\tb\n")
+    (tmp_path / "ml" / "ml.item").write_text("item_id:token\na\nb\n")
+    (tmp_path / "baby.inter").write_text("userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n")
+    (tmp_path / "sparse").mkdir()
+    pairs = pd.DataFrame({"user": [0, 0, 0], "item": [0, 1, 0], "split": ["train", "valid", "test"]})
+    write_mmssl(tmp_path / "sparse", pairs, (1, 2))
+    for place in (tmp_path, tmp_path / "sparse"):
+        np.save(place / "image_feat.npy", np.array([[1, 2], [np.nan, np.nan]], dtype=np.float32))
+    feature = ("--feature", f"image={tmp_path / 'image_feat.npy'}")
+    for source, arguments in {
+        "recbole": ("--folder", tmp_path / "ml", *feature),
+        "mmrec": ("--interactions", tmp_path / "baby.inter", *feature),
+        "mmssl": ("--folder", tmp_path / "sparse"),
+    }.items():
+        command = ("data", "prepare", source, *arguments, "--out", tmp_path / "out" / source)
+        advice = re.search(r"\((--missing) (\S+)\)", refused(mmrec(*command)))
+        assert advice[2] == "image=nan"
+        result = mmrec(*command, *advice.groups())
+        assert result.exit_code == 0, result.output
+        assert MultimodalDataset.load(tmp_path / "out" / source).present["image"].tolist() == [True, False]
+        assert "unknown mark 'x'" in refused(mmrec(*command, "--missing", "x"))
+        assert "expected NAME=VALUE" in refused(mmrec(*command, "--missing", "nan", "--missing", "image=nan"))
+
+
+def test_the_bazaar_is_encoded_with_a_vocabulary_of_several_words(tmp_path, monkeypatch):
+    asked = {}
+
+    def add_features(data, texts, images, **options):
+        asked.update(options, data=data)
+        return data, None
+
+    monkeypatch.setattr(features, "add_features", add_features)
+    (tmp_path / "words.txt").write_text("dark blue\n\n  red \r\n \nsea green", encoding="utf-8")
+    result = mmrec(
+        "data", "encode", "bazaar", "--text", "offline", "--vocabulary", tmp_path / "words.txt", "--out", tmp_path / "x"
+    )
+    assert result.exit_code == 0, result.output
+    assert asked["vocabulary"] == ["dark blue", "red", "sea green"]
+    assert asked["data"].hash == load("bazaar").hash
 
 
 def test_mistakes_cost_one_line(toys, tmp_path):

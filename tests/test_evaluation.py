@@ -10,6 +10,7 @@ from scipy import stats
 
 import mmrec_lite as mm
 from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.evaluation import best_items
 from mmrec_lite.methods import Method
 from tests.tiny import tiny_shop
 
@@ -189,3 +190,49 @@ def test_slices_and_compare_refuse_nonsense(split, model):
             report.metrics, report.per_user.head(3), report.top, split), "recall@5")  # fmt: skip
     with pytest.raises(ValueError, match="two equally long series of at least 2"):
         mm.compare([0.1], [0.2])
+
+
+def test_a_model_is_asked_about_its_own_split_alone(split):
+    other = mm.split(split.dataset, "ratio", seed=1)  # what it holds out, the model may have been trained on
+    model = mm.create("item_knn", split)
+    for call in (mm.evaluate, lambda m, s: mm.recommend(m, s, 0)):
+        with pytest.raises(ValueError, match="the model was made for another split than tiny-ratio-s1"):
+            call(model, other)
+
+
+def test_only_reports_that_asked_the_same_are_compared(split):
+    shop = split.dataset
+    a = mm.evaluate(mm.create("popularity", split), split)
+    other = mm.split(shop, "ratio", seed=1)
+    with pytest.raises(ValueError, match=r"tiny-ratio-s0, test, and tiny-ratio-s1, test, hold out different"):
+        mm.compare(a, mm.evaluate(mm.create("popularity", other), other))
+    sampled = mm.evaluate(mm.create("popularity", split), split, candidates=5)
+    with pytest.raises(ValueError, match="one ranked all candidates, the other 5"):
+        mm.compare(a, sampled)
+    short = mm.evaluate(mm.create("random", split), split, ks=(10,))
+    with pytest.raises(ValueError, match=r"there is no 'recall@20' in a report with recall@10"):
+        mm.compare(short, a)
+    hidden = mm.split(shop.replace(features={"image": shop.features["image"]}, present={}), "ratio", seed=0)
+    assert hidden.hash != split.hash  # other content, the same held-out interactions: a fair question
+    assert mm.compare(a, mm.evaluate(mm.create("popularity", hidden), hidden))["difference"] == 0
+
+
+def test_a_list_longer_than_the_catalogue_holds_what_is_left(split):
+    model, user = mm.create("popularity", split), int(split.dataset.interactions["user"][0])
+    shown = mm.recommend(model, split, user, k=split.n_items + 5)
+    taken = split.pairs("train")[1][split.pairs("train")[0] == user]
+    assert sorted(shown["item"]) == sorted(set(range(split.n_items)) - set(taken))
+    items, scores = best_items(model, split, [user], k=split.n_items + 5)
+    assert items.shape == scores.shape == (1, split.n_items + 5)
+    assert ((items == -1) == np.isneginf(scores)).all() and (items == -1).sum() == len(taken) + 5
+
+
+@pytest.mark.parametrize("user", [-1, 60, "u1", 0.5])
+def test_users_are_numbers_of_the_data_set(split, user):
+    with pytest.raises(ValueError, match="users are whole numbers from 0 to 59"):
+        mm.recommend(mm.create("popularity", split), split, user)
+
+
+def test_a_user_of_any_width_of_integer(split):
+    model = mm.create("item_knn", split)
+    assert mm.recommend(model, split, np.int32(3)).equals(mm.recommend(model, split, 3))

@@ -119,3 +119,19 @@ def test_peak_memory_is_not_the_starting_process_s():
     code = "from mmrec_lite.experiments import peak_memory; print(peak_memory())"
     child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert child < large.nbytes / 2**20 < mm.experiments.peak_memory()
+
+
+@pytest.mark.parametrize("wrong", [{"ks": (0,)}, {"ks": ("5", "10")}, {"candidates": 0}, {"candidates": "held-out"}])
+def test_what_evaluation_would_refuse_is_refused_before_the_training(shop, wrong, monkeypatch):
+    monkeypatch.setattr("mmrec_lite.experiments.runs.fit", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=r"ks =|candidates"):
+        mm.run("mf", shop, epochs=1, **wrong)
+
+
+def test_a_run_that_was_kept_without_further_figures_is_made_again(shop, tmp_path):
+    plain = mm.run("popularity", shop, save=tmp_path)
+    assert "x" not in plain.row
+    for _ in range(2):
+        assert mm.run("popularity", shop, save=tmp_path, also=lambda result: {"x": 1.5}).row["x"] == 1.5
+    assert mm.run("popularity", shop, save=tmp_path).row["x"] == 1.5
+    assert len(list(tmp_path.glob("popularity-*"))) == 1

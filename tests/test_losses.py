@@ -123,6 +123,22 @@ def test_bfloat16_pairs_are_close(tile, temperature, symmetric):
         assert (got - expected).norm() < 0.02 * expected.norm()
 
 
+@pytest.mark.parametrize("temperature, negatives", [(0.05, 64), (0.1, 16), (0.5, 64)])
+def test_bfloat16_pairs_are_close_where_a_few_stand_for_all(tile, temperature, negatives):
+    """Views that agree: the positive is a large part of the sum, of which bfloat16 has three digits."""
+    fused = rows(2000, 64).float()
+    views = fused + 0.01 * rows(2000, 64, seed=1).float()
+    found = []
+    for dtype in (None, torch.bfloat16):
+        a, generator = views.clone().requires_grad_(), torch.Generator().manual_seed(2)
+        loss = losses.micro_contrast(a, fused, temperature, negatives=negatives, generator=generator, dtype=dtype)
+        loss.backward()
+        found.append((loss.item(), a.grad))
+    exact, narrow = found
+    assert 0 <= narrow[0] == pytest.approx(exact[0], rel=0.05)
+    assert (narrow[1] - exact[1]).norm() < 0.05 * exact[1].norm()
+
+
 def test_float16_pairs_are_refused():
     with pytest.raises(ValueError, match="float16 cannot hold the exponentials"):
         losses.micro_contrast(rows(5, 4).float(), rows(5, 4, seed=1).float(), dtype=torch.float16)

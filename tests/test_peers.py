@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 import mmrec_lite as mm
 from mmrec_lite import experiments
-from mmrec_lite.experiments import PEERS, PeerError, peers, run_peer, run_peers
+from mmrec_lite.experiments import PEERS, PeerError, peer_runner, peers, run_peer, run_peers
 from tests.tiny import tiny_shop
 
 FAKE = {"python": sys.executable, "runner": Path(__file__).with_name("fake_peer.py")}
@@ -128,6 +130,32 @@ def test_a_notebooks_backend_stays_in_its_kernel(shop, installed, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     done, _ = peers.run_job("cornac bpr", mm.split(shop, "ratio", seed=0), {"epochs": 1}, *FAKE.values())
     assert done["backend"] == "agg"
+
+
+@pytest.mark.parametrize(
+    ("system", "told", "expected"),
+    [("linux", 51_200, 50.0), ("darwin", 50 * 2**20, 50.0), ("win32", None, float("nan"))],
+)
+def test_a_peers_memory_is_in_mib_where_the_system_tells_it(monkeypatch, tmp_path, system, told, expected):
+    module = types.SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda who: types.SimpleNamespace(ru_maxrss=told))
+    monkeypatch.setitem(sys.modules, "resource", module if told else None)
+    monkeypatch.setattr(sys, "platform", system)
+    assert peer_runner.peak_memory(tmp_path / "absent") == pytest.approx(expected, nan_ok=True)
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmHWM:\t    2048 kB\n")
+    assert peer_runner.peak_memory(status) == 2
+
+
+def test_a_peer_runs_where_there_is_no_resource_module(monkeypatch, tmp_path):
+    """As on Windows: the memory is not known then, everything else is."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setattr(peer_runner, "read_parts", lambda job: {})
+    monkeypatch.setattr(peer_runner, "cornac", lambda job, parts: {"epoch seconds": [1.0]})
+    monkeypatch.setattr(peer_runner, "version", lambda package: "1")
+    (tmp_path / "job.json").write_text(json.dumps({"library": "cornac", "out": str(tmp_path)}))
+    peer_runner.main(tmp_path / "job.json")
+    done = json.loads((tmp_path / "done.json").read_text())
+    assert done["epoch seconds"] == [1.0] and "MiB" in done
 
 
 def test_a_ranking_as_a_method_keeps_its_order(shop):

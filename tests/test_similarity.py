@@ -90,3 +90,9 @@ def test_histograms_show_both_kinds_of_pairs():
     bars = np.array([bar.get_height() * bar.get_width() for bar in left.containers[0]])
     assert bars.sum() == pytest.approx(1) and len(left.lines) == 2
     assert [round(float(line.get_xdata()[0]), 1) for line in left.lines] == [-0.5, 0.5]
+
+
+def test_a_list_is_never_filled_up_with_the_item_itself(small):
+    near = nearest_items(small, 0, "x", n=small.n_items + 3)
+    there = np.flatnonzero(small.present["x"])
+    assert sorted(near) == sorted(set(there) - {0})

@@ -263,3 +263,32 @@ def test_a_pretrained_part_is_saved_and_loaded_on_its_own(split, tmp_path):
     file.write_bytes(file.read_bytes()[:50])
     with pytest.raises(ValueError, match="is not a whole pre-trained part"):
         other.load_pretrained(file)
+
+
+@pytest.fixture(scope="module")
+def staged():
+    return mm.split(tiny_shop(), "ratio", seed=0)
+
+
+def pamd(split):
+    small = {"dim": 8, "batch_size": 64, "epochs": 3, "patience": 50, "pretrain_epochs": 2}
+    return mm.create("pamd", split, profile="lecture", **small)
+
+
+def test_stages_one_at_a_time_with_a_checkpoint_are_both_in_one_go(staged, tmp_path):
+    whole, parts = pamd(staged), pamd(staged)
+    mm.fit(whole, staged, progress=False)
+    mm.fit(parts, staged, stages=["pretrain"], checkpoint=tmp_path, progress=False)
+    mm.fit(parts, staged, stages=["recommend"], checkpoint=tmp_path, progress=False)
+    assert same_weights(whole, parts)
+    fresh = pamd(staged)  # in another process: what the checkpoint holds is enough
+    history = mm.fit(fresh, staged, stages=["recommend"], checkpoint=tmp_path, progress=False)
+    assert same_weights(whole, fresh) and len(history.rows) == 5
+
+
+def test_a_stage_that_the_checkpoint_has_left_behind_is_not_trained_again(staged, tmp_path):
+    mm.fit(pamd(staged), staged, checkpoint=tmp_path, progress=False)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match=r"is past the stages to train \(pretrain\): it holds 'recommend'"):
+        mm.fit(pamd(staged), staged, stages=["pretrain"], checkpoint=tmp_path, progress=False)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before

@@ -11,16 +11,17 @@ from .errors import DataError
 def load(source: str | Path | MultimodalDataset) -> MultimodalDataset:
     """Return the data set called `source`: "bazaar" or a folder that `MultimodalDataset.save` wrote.
 
-    A data set is handed through, so that functions may take either. Raises `DataError`
-    where there is neither.
+    The string "bazaar" is always the embedded shop; ``Path("bazaar")`` is the folder of that name where there is one,
+    else the shop, too (as a string such a folder is "./bazaar"). A data set is handed through, so that functions may
+    take either. Raises `DataError` where there is neither.
     """
     if isinstance(source, MultimodalDataset):
         return source
-    if source == "bazaar":
+    folder = Path(source)
+    if source == "bazaar" or (source == Path("bazaar") and not folder.exists()):
         from .bazaar import load_bazaar
 
         return load_bazaar()
-    folder = Path(source)
     if not folder.is_dir():
         raise DataError(
             f"load: there is no data set {str(source)!r}. The embedded one is called 'bazaar'; anything "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def write_sample_catalogue(
 
 
 def shuffle_features(data: MultimodalDataset, seed: int = 0) -> MultimodalDataset:
-    """The data set with every modality's rows handed to other items, all modalities alike: a control.
+    """The data set with every item's content (vectors and sentences) handed to another item: a control.
 
     The vectors are the same, only whose they are is wrong. What a method gains by content must vanish.
     """
@@ -74,5 +75,9 @@ def shuffle_features(data: MultimodalDataset, seed: int = 0) -> MultimodalDatase
     return data.replace(
         features={name: vectors[order] for name, vectors in data.features.items()},
         present={name: mask[order] for name, mask in data.present.items()},
+        sequences={
+            name: dataclasses.replace(part, index=part.index[order]) if part.rows == "items" else part
+            for name, part in data.sequences.items()
+        },
         card=data.card | {"shuffled": f"feature rows permuted, seed {seed}"},
     )

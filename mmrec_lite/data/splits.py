@@ -140,8 +140,9 @@ class Split:
         return frozen(np.bincount(self.pairs("train")[0], minlength=self.n_users))
 
     def sequences(self, parts: Iterable[str] = ("train",)) -> Sequences:
-        """Each user's items of the given parts in time order; ties, or all without time stamps, in row order.
+        """Each user's items of the given parts in time order; ties in row order.
 
+        Without time stamps, or where the split was made by="order", all are in row order.
         A test under leave-one-out may look at training and validation: `sequences(("train", "valid"))`.
         """
         parts = {parts} if isinstance(parts, str) else set(parts)
@@ -151,7 +152,8 @@ class Split:
             raise DataError(f"split: sequences of {first(sorted(unknown)) or 'no part'}; parts: {listing(PARTS)}.")
         if key not in self._cache:
             rows = np.sort(np.concatenate([self._rows(part) for part in key[1:]]))
-            rows = rows[_time_order(self.dataset, rows)]
+            in_order = _by_user if self.options.get("by") == "order" else _time_order
+            rows = rows[in_order(self.dataset, rows)]
             users, items = (self.dataset.interactions[side].to_numpy()[rows] for side in ("user", "item"))
             indptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=self.n_users))])
             self._cache[key] = Sequences(frozen(indptr), frozen(items.astype(np.int64)))
@@ -251,6 +253,16 @@ def split(
         raise DataError(f"split: unknown protocol {protocol!r}; there are: {listing(PROTOCOLS)}.")
     if by is not None and protocol not in ("ratio", "leave-one-out"):
         raise DataError(f"split: by={by!r} has no meaning for protocol {protocol!r}; leave it out.")
+    for name, value, default, needs in (
+        ("ratios", tuple(ratios), (0.8, 0.1, 0.1), "ratio"),
+        ("fold", fold, 0, "kfold"),
+        ("folds", folds, 5, "kfold"),
+        ("cold", cold, 0.2, "cold-items"),
+    ):
+        if value != default and protocol != needs:
+            raise DataError(
+                f"split: {name}={value!r} belongs to protocol {needs!r}, not to {protocol!r}; leave it out."
+            )
     rng = np.random.default_rng(seed)
     held_out: dict[str, np.ndarray] = {}
     options: dict = {}

@@ -13,7 +13,7 @@ import warnings
 import zipfile
 import zlib
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -200,9 +200,12 @@ def _load_array(path: Path) -> np.ndarray:
 
 def image_bytes(root: Path, name: str) -> bytes:
     """The bytes of one picture below a folder or inside a zip archive."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"image {name!r}: a picture's path must stay inside {root.name}; make it relative to it.")
+    path, on_windows = PurePosixPath(name), PureWindowsPath(name)  # refused everywhere: data sets travel
+    if path.is_absolute() or on_windows.anchor or ".." in path.parts + on_windows.parts:
+        raise DataError(
+            f"image {name!r}: a picture's path must stay inside {root.name}, on Windows, too (where a backslash parts "
+            f"folders and a colon ends a drive's name); make it relative to it, or rename the picture."
+        )
     try:
         if not root.is_file():
             size, read = (root / path).stat().st_size, (root / path).read_bytes

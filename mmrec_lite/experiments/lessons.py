@@ -84,7 +84,8 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
             if not row.get("error"):
                 return row
         target.mkdir(parents=True, exist_ok=True)
-        for left in target.glob(".*"):  # by a process that was killed
+        # Left by a process that was killed; anything else, such as Jupyter's .ipynb_checkpoints, is not ours to remove.
+        for left in [*target.glob(".notebook.*.ipynb"), *target.glob(".row.*")]:
             left.unlink()
         row = {"format": runs.FORMAT, "id": name, "notebook": notebook.name, **parameters}
         started = time.perf_counter()

@@ -6,6 +6,7 @@ items (row numbers, -1 where there are fewer), and `done.json` beside the job. I
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import sys
@@ -284,10 +285,24 @@ def timed(work) -> float:
     return clock() - started
 
 
+def peak_memory(status: str = "/proc/self/status") -> float:
+    """Return the most memory this process held so far, in MiB (NaN where the system does not tell).
+
+    As `runs.peak_memory`, which cannot be imported here.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
+        # Linux. getrusage would also count the process that started this one, as it was at that moment.
+        lines = Path(status).read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def main(path: str) -> None:
     """Read the job, do it, write what came out."""
-    import resource
-
     global clock
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     if job.get("clock") == "cpu":
@@ -296,8 +311,7 @@ def main(path: str) -> None:
     started = clock()
     done = {"recbole": recbole, "cornac": cornac}[job["library"]](job, parts)
     done["seconds"] = clock() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    done |= {"MiB": peak, "version": version(job["library"]), "version torch": version("torch")}
+    done |= {"MiB": peak_memory(), "version": version(job["library"]), "version torch": version("torch")}
     (Path(job["out"]) / "done.json").write_text(json.dumps(done), encoding="utf-8")
 
 

@@ -25,9 +25,10 @@ from filelock import FileLock, Timeout
 from mmrec_lite import parallel
 from mmrec_lite.data import MultimodalDataset, load, split
 from mmrec_lite.data.splits import Split
-from mmrec_lite.evaluation import KS, Report, evaluate
+from mmrec_lite.evaluation import KS, Report, check_candidates, evaluate
 from mmrec_lite.methods import configure, create
 from mmrec_lite.methods.base import Method
+from mmrec_lite.metrics import check_ks
 from mmrec_lite.training import History, fit
 
 __all__ = ["Busy", "Result", "claim", "collect", "peak_memory", "run", "run_id"]
@@ -150,6 +151,8 @@ def run(
     leads, agree = not several or fabric.is_global_zero, parallel.agree if several else (lambda value: value)
     dataset = load(data)
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
+    ks = check_ks(ks)  # now, not after the training
+    check_candidates(candidates, parts, "test")
     how: dict[str, Any] = {"ks": list(ks), "candidates": candidates}
     valid = "held-out" if candidates == "held-out" else "all"  # validation is cheap enough to need no sample
     if valid != "all":
@@ -159,7 +162,9 @@ def run(
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
     with claim(save if leads else None, name, wait):
         if save is not None and agree((Path(save) / name / "row.json").exists()):
-            return Result.load(Path(save) / name)
+            found = Result.load(Path(save) / name)
+            if also is None or found.row.get("further figures"):  # else it was kept by a call that asked for none
+                return found
         for left in Path(save).glob(f".{glob.escape(name)}.*") if save is not None else ():  # by a killed process
             shutil.rmtree(left, ignore_errors=True)
         started = time.perf_counter()
@@ -179,7 +184,8 @@ def run(
         slices = report.slices("popularity", k=min(20, max(report.ks)))
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
-            row |= also(result)
+            figures = dict(also(result))
+            row |= figures | {"further figures": len(figures)}
         if save is not None and leads:
             result.save(save)
         agree(None)  # what process 0 wrote is there when any process goes on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
@@ -54,6 +55,13 @@ def run_studies(
     """
     dataset = load(data)
     todo = [STUDIES[s] if isinstance(s, str) else s for s in chosen]
+    known = {n for s in todo for r in s.recipes.values() for n in method_class(r["method"]).Config.model_fields}
+    for name in hyper.keys() - known:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise ValueError(
+            f"run_studies: no method of these studies has a setting {name!r}"
+            + (f"; did you mean {close[0]!r}?" if close else f"; they have {', '.join(sorted(known))}.")
+        )
     cells: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     wanted = []
     for study in todo:

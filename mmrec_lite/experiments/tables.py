@@ -19,7 +19,11 @@ FORMATS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 
 
 def mean_and_sd(rows: pd.DataFrame, metrics: Sequence[str] = METRICS, by: str = "label") -> pd.DataFrame:
-    """Summarise runs over their seeds: mean and sample standard deviation of each metric, and the number of runs."""
+    """Summarise runs over their seeds: mean and sample standard deviation of each metric, and the number of runs.
+
+    Raises ``ValueError`` where a label's runs differ in more than the seed.
+    """
+    _require(rows, *metrics, by)
     groups = rows.groupby(by, sort=False)
     table = {f"{m} {what}": groups[m].agg(what) for m in metrics for what in ("mean", "std")}
     return pd.DataFrame(table | {"runs": groups.size()}).astype({"runs": np.int64})
@@ -30,7 +34,8 @@ def summarise(
 ) -> pd.DataFrame:
     """Return mean, std, runs and the confidence interval `low`..`high` of the mean over seeds, one row a label.
 
-    The interval is Student's t; with a single run there is none (NaN).
+    The interval is Student's t; with a single run there is none (NaN). Raises ``ValueError`` where a label's runs
+    differ in more than the seed: those are no sample.
     """
     from scipy import stats
 
@@ -131,6 +136,24 @@ def _named(table: pd.DataFrame) -> bool:
 
 
 def _require(rows: pd.DataFrame, *columns: str) -> None:
+    """Raise ``ValueError`` for a missing column, or a label (the last column) that stands for several settings."""
     missing = [name for name in columns if name not in rows]
     if missing:
         raise ValueError(f"the rows have no column {missing[0]!r}; they have {', '.join(map(str, rows.columns))}.")
+    by = columns[-1]
+    seeds = [name for name in ("seed", "split_seed") if name in rows and name != by]
+    twice = rows.duplicated([by, *seeds], keep=False) if seeds else pd.Series(False, rows.index)
+    if not twice.any():
+        return
+    (label, *_), group = next(iter(rows[twice].groupby([by, *seeds], sort=False)))
+    settings = [name for name in group if str(name).startswith("set ") or name in ("data", "protocol", "candidates")]
+    varying = [name for name in settings if group[name].astype(str).nunique() > 1]
+    raise ValueError(
+        f"{by} {label!r} has {len(group)} rows of one seed, which differ in {', '.join(varying) or 'no setting'}. "
+        + (
+            f"Give each point a label of its own, such as "
+            f"rows.assign(label=rows[{by!r}] + ', ' + rows[{varying[0]!r}].astype(str)), or choose one of them."
+            if varying
+            else "Keep one of them: rows.drop_duplicates('id')."
+        )
+    )

@@ -128,8 +128,12 @@ class NeighboursExplorer(Explorer):
     def static(
         self, item: int = 0, modality: str | None = None, k: int | None = None, lams: Sequence[float] = (1, 0.7, 0.3, 0)
     ) -> Figure:
-        """Draw several lambdas under one another: what the slider shows, for a page without a kernel."""
-        tables, k = self.tables[modality or self.modalities[0]], k or self.config.k
+        """Draw several lambdas under one another: what the slider shows, for a page without a kernel.
+
+        `k` is the model's unless given, and as the slider's at most the explorer's `k_max`.
+        """
+        tables = self.tables[modality or self.modalities[0]]
+        k = k or min(self.config.k, tables["raw"].k_max)
         raw, learned = tables["raw"].row(item, k), tables["learned"].row(item, k)
         names = {1: ": raw alone", 0: ": learned"}
         rows = [_row(f"λ = {lam:g}{names.get(lam, '')}", item, _shares(raw, learned, lam)) for lam in lams]

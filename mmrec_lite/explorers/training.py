@@ -178,7 +178,10 @@ class TrainingExplorer(Explorer):
         return self._thread is None or not self._thread.is_alive()
 
     def run(self, **changes: Any) -> Run:
-        """Train here and now with the controls' settings, some of them changed; return the run, kept or new."""
+        """Train here and now with the controls' settings, some of them changed; return the run, kept or new.
+
+        What the training raises is raised here, too; the run then counts as failed, and may be run again.
+        """
         params = self.params | changes
         if "method" in changes:  # its own defaults, not those of the method chosen before
             config = configure(changes["method"], self.profile)
@@ -189,20 +192,30 @@ class TrainingExplorer(Explorer):
             return before
         self.runs.append(run := Run(self.settings(params)))
         self._stop.clear()
-        self._train(run, live=False)
+        try:
+            self._train(run, live=False)
+        except KeyboardInterrupt:  # the kernel was interrupted
+            run.state = "cancelled"
+            raise
+        except Exception as error:
+            self._failed(run, error)
+            raise
         return run
 
     def _work(self, run: Run) -> None:
         try:
             self._train(run, live=True)
         except Exception as error:  # a thread's traceback would end in a log
-            run.state = "failed"
-            self.refresh()
-            self._say(f"<b>Not trained:</b> {html.escape(f'{type(error).__name__}: {error}')}")
+            self._failed(run, error)
         else:
             self.refresh()
         finally:
             self.run_button.disabled, self.cancel_button.disabled = False, True
+
+    def _failed(self, run: Run, error: Exception) -> None:
+        run.state = "failed"
+        self.refresh()
+        self._say(f"<b>Not trained:</b> {html.escape(f'{type(error).__name__}: {error}')}")
 
     def _train(self, run: Run, live: bool) -> None:
         started = drawn = time.monotonic()

@@ -131,6 +131,11 @@ class MICRO(VectorMethod):
             self._kept, self._complete = {}, None
         return super().train(mode)
 
+    def load_state_dict(self, *args, **kwargs):
+        """Load weights and drop the graphs that were learned with the former ones."""
+        self._kept, self._complete = {}, None
+        return super().load_state_dict(*args, **kwargs)
+
     # Sections 3.2 and 3.3.1: propagation and fusion ---------------------------------------------------------------
 
     def views(self) -> Tensor:

@@ -57,6 +57,11 @@ class SequenceMethod(Method):
                 f"{self.name} reads histories in time order, but data set {data.name!r} has no time stamps. Read them "
                 f"(timestamp='...'), or pass order='rows' if its rows stand in time order."
             )
+        if "timestamp" in data.interactions and c.order == "rows" and split.options.get("by") != "order":
+            raise ValueError(
+                f"{self.name}: order='rows', but data set {data.name!r} has time stamps, and histories follow them. "
+                f"Leave order out, or split with by='order', so that rows decide what is held out as well."
+            )
         if c.dim % c.heads:
             raise ValueError(f"{self.name}: dim = {c.dim} must be a multiple of heads = {c.heads}.")
         self.split = split

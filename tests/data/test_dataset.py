@@ -347,6 +347,15 @@ class TestDisk:
         with pytest.raises(DataError, match=r"there is no data set 'nowhere'. The embedded one is called 'bazaar'"):
             load("nowhere")
 
+    def test_a_path_called_bazaar_is_the_shop_or_the_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        shop = load("bazaar")
+        assert load(Path("bazaar")).hash == shop.hash
+        mine = make()
+        mine.save("bazaar")
+        assert load(Path("bazaar")).hash == load("./bazaar").hash == mine.hash
+        assert load("bazaar").hash == shop.hash
+
 
 class TestPictures:
     @pytest.fixture

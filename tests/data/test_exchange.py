@@ -96,6 +96,21 @@ def test_what_recbole_gets_comes_back(shop_split, tmp_path):
     assert read_atomic(folder / f"{shop.name}.item")["title"].tolist() == shop.items["title"].tolist()
 
 
+def test_items_that_nobody_took_come_back_from_recbole(tmp_path):
+    items = pd.DataFrame({"item_id": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]})
+    data = mm.MultimodalDataset(
+        name="tiny", users=pd.DataFrame({"user_id": ["u", "v"]}), items=items,
+        interactions=pd.DataFrame({"user": [0, 0, 1], "item": [0, 2, 0]}),
+        features={"text": np.array([[1, 2], [3, 4], [5, 6], [7, 8]], dtype=np.float32)},
+    )  # fmt: skip
+    folder = to_recbole(data, tmp_path / "out")
+    back = read_recbole(folder, "tiny", {"text": folder / "text_feat.npy"})
+    assert back.items[["item_id", "title"]].equals(items) and pairs_of(back) == pairs_of(data)
+    assert back.dense("text").tolist() == data.dense("text").tolist()
+    assert "2 items of tiny.item were never taken" in back.card["notes"]
+    assert read_recbole(folder, "tiny").items["item_id"].tolist() == ["a", "b", "c", "d"], "also without features"
+
+
 def test_what_mmrec_gets_comes_back(shop_split, tmp_path):
     shop = shop_split.dataset
     folder = to_mmrec(shop_split, tmp_path / "out")

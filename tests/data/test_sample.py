@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import mmrec_lite as mm
 from mmrec_lite.data import DataError
@@ -43,3 +44,20 @@ def test_shuffled_features_are_the_same_vectors_of_other_items():
         np.testing.assert_array_equal(wrong.features[modality], shop.features[modality][order])
     pd.testing.assert_frame_equal(wrong.interactions, shop.interactions)
     assert wrong.hash != shop.hash
+
+
+def test_sentences_are_shuffled_with_the_features():
+    shop = mm.load("bazaar")
+    other = shuffle_features(shop, seed=3)
+    order = np.random.default_rng(3).permutation(shop.n_items)
+    assert {part.rows for part in shop.sequences.values()} == {"items", "interactions"}
+    for name, part in shop.sequences.items():
+        expected = part.index[order] if part.rows == "items" else part.index
+        np.testing.assert_array_equal(other.sequences[name].index, expected)
+    split = mm.split(other, "leave-one-out")
+    hyper = {"profile": "lecture", "variant": "w/o pre-train"}
+    a, b = (mm.create("mp4sr", s, **hyper).eval() for s in (mm.split(shop, "leave-one-out"), split))
+    b.load_state_dict(a.state_dict())
+    with torch.no_grad():
+        assert not torch.allclose(a.item_vectors("text"), b.item_vectors("text"))
+        torch.testing.assert_close(a.item_vectors("text")[torch.from_numpy(order)], b.item_vectors("text"))

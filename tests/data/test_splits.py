@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, Split, split
+from tests.tiny import tiny_shop
 
 PARTS = ("train", "valid", "test")
 LEARNING = [
@@ -316,3 +317,25 @@ def test_140_000_interactions_in_well_under_a_second():
         result = split(data, protocol)
         result.matrix("train"), result.train_sequences(), result.train_counts
         assert time.perf_counter() - begin < 1.0
+
+
+def test_by_order_rows_decide_even_where_there_are_time_stamps():
+    data = dataset([(0, 4), (0, 2), (0, 3), (0, 0), (0, 1)], timestamp=[5, 4, 3, 2, 1])
+    by_row, by_time = (split(data, "leave-one-out", by=by) for by in ("order", "time"))
+    assert by_row.sequences(("train", "valid", "test")).items.tolist() == [4, 2, 3, 0, 1]
+    assert by_time.sequences(("train", "valid", "test")).items.tolist() == [1, 0, 3, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "protocol, option",
+    [
+        ("ratio", {"fold": 3}),
+        ("leave-one-out", {"ratios": (0.6, 0.2, 0.2)}),
+        ("kfold", {"cold": 0.5}),
+        ("given", {"folds": 3}),
+    ],
+)
+def test_an_option_of_another_protocol_is_refused(protocol, option):
+    (name,) = option
+    with pytest.raises(DataError, match=f"split: {name}=.* belongs to protocol .*, not to '{protocol}'"):
+        split(tiny_shop(), protocol, **option)

@@ -50,6 +50,21 @@ def test_one_notebook_and_one_row_each(lesson, tmp_path):
     assert {p.name for p in next((tmp_path / "out").glob("09*")).iterdir()} == {"notebook.ipynb", "row.json"}
 
 
+def test_what_jupyter_leaves_beside_a_notebook_stays(lesson, tmp_path):
+    """Who looked into a point that failed can have it repeated; only what a killed sweep left is cleared away."""
+    points = {"k": [7], "seed": [0]}
+    assert sweep_lesson(lesson, points, tmp_path / "out", progress=False)["error"].notna().all()
+    point = next((tmp_path / "out").glob("09*"))
+    (point / ".ipynb_checkpoints").mkdir()
+    (point / ".ipynb_checkpoints" / "notebook-checkpoint.ipynb").touch()
+    for name in (".mine", ".notebook.0123abcd.ipynb", ".row.0123abcd"):
+        (point / name).touch()
+    assert sweep_lesson(lesson, points, tmp_path / "out", progress=False)["error"].tolist() == [
+        "cell 4: AssertionError: seven"
+    ]
+    assert {p.name for p in point.iterdir()} == {".ipynb_checkpoints", ".mine", "notebook.ipynb", "row.json"}
+
+
 def test_mistakes_are_one_line(lesson, tmp_path):
     for arguments, sentence in [
         (["-p", "kk", "5"], "has no parameter 'kk'; it has k, seed"),

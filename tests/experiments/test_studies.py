@@ -111,3 +111,8 @@ def test_claims_are_judged():
     assert table["verdict"].tolist() == [AGREES, REVERSED, OPEN, OPEN]
     assert table["difference"][0] == pytest.approx(0.2) and np.isnan(table["difference"][3])
     assert set(judge(study, rows[rows["seed"] == 0])["verdict"]) == {OPEN}  # one seed cannot tell
+
+
+def test_a_setting_that_no_method_has_is_refused():
+    with pytest.raises(ValueError, match="no method of these studies has a setting 'epoch'; did you mean 'epochs'"):
+        run_studies(["MICRO Table 6"], "bazaar", epoch=5)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mmrec_lite.experiments import export, printed, summarise, versus
+from mmrec_lite.experiments import export, mean_and_sd, printed, summarise, versus
 from mmrec_lite.experiments.tables import render
 
 
@@ -86,3 +86,17 @@ def test_a_plain_table_has_no_index():
     assert "1.5000 & x" in render(plain, "latex")
     with pytest.raises(ValueError, match="there is no format 'html'"):
         render(plain, "html")
+
+
+def test_points_of_a_grid_are_no_sample(rows):
+    grid = pd.concat([rows.assign(**{"set dim": dim}) for dim in (32, 64)])
+    calls = (summarise, printed, mean_and_sd, lambda r: versus(r, "lightgcn"))
+    for call in calls:
+        with pytest.raises(
+            ValueError, match=r"2 rows of one seed, which differ in set dim\. Give each point a label"
+        ):
+            call(grid)
+    with pytest.raises(ValueError, match=r"which differ in no setting\. Keep one of them"):
+        summarise(pd.concat([rows, rows]))
+    labelled = grid.assign(label=grid["label"] + ", " + grid["set dim"].astype(str))
+    assert set(summarise(labelled)["runs"]) == set(summarise(rows)["runs"])

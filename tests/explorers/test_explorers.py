@@ -216,3 +216,11 @@ def test_static_twins_show_more_than_one_setting(shop: mm.MultimodalDataset) -> 
     heights = [explorer.static(0, lams=lams).get_figheight() for lams in ((1,), (1, 0.5, 0))]
     assert heights[1] > 2 * heights[0]
     assert plots.png(explorer.static(0)) != plots.png(explorer.static(1))
+
+
+def test_a_static_twin_of_a_model_with_more_neighbours_than_are_held(shop: mm.MultimodalDataset) -> None:
+    model = mm.create("micro", mm.split(shop, "ratio", seed=0), k=9, seed=0)
+    explorer = NeighboursExplorer(model, shop, k_max=6)
+    assert plots.png(explorer.static(0)) == plots.png(explorer.static(0, k=6)) != plots.png(explorer.static(0, k=5))
+    with pytest.raises(ValueError, match="holds the 6 nearest; k = 9"):
+        explorer.static(0, k=9)

@@ -113,6 +113,21 @@ def test_what_cannot_be_trained_is_said(explorer):
         explorers.TrainingExplorer(explorer.split, ["mf"]).static()
 
 
+@pytest.mark.parametrize(("error", "state"), [(ValueError("no <luck>"), "failed"), (KeyboardInterrupt(), "cancelled")])
+def test_a_run_that_raises_may_be_run_again(explorer, monkeypatch, error, state):
+    def fails(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmrec_lite.explorers.training.fit", fails)
+        with pytest.raises(type(error)):
+            explorer.run()
+    assert explorer.runs[0].state == state
+    assert ("<b>Not trained:</b> ValueError: no &lt;luck&gt;" in explorer.status.value) == (state == "failed")
+    explorer.start()
+    assert explorer.wait(60) and [run.state for run in explorer.runs] == [state, "all epochs"]
+
+
 def test_stages_and_live_pictures(explorer, monkeypatch):
     monkeypatch.setattr("mmrec_lite.explorers.training.REDRAW", 0)
     pictures = []

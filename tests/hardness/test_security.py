@@ -126,6 +126,19 @@ def test_no_path_leads_out(tmp_path, name, archived, tried):
     tried("paths that lead out of a picture folder or archive", 1, "refused")
 
 
+@pytest.mark.parametrize(
+    "name", [r"..\..\x.png", r"a\..\x.png", r"D:\x.png", "D:x.png", r"\x.png", r"\\host\share\x.png"]
+)
+def test_no_path_leads_out_on_windows(tmp_path, name, tried):
+    """Each is a fine name of a file on Linux, and leads out of the folder on a system the data set may travel to."""
+    with pytest.raises(DataError, match=r"must stay inside .*, on Windows, too \(where a backslash parts folders"):
+        image_bytes(tmp_path, name)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.png").write_bytes(good_png())
+    assert image_bytes(tmp_path, "a/x.png") == good_png()
+    tried("paths that lead out of a picture folder or archive", 1, "refused")
+
+
 def test_an_archive_that_unpacks_to_much_more(tmp_path, monkeypatch, tried):
     monkeypatch.setattr(storage, "LARGEST_PICTURE", 2**20)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:

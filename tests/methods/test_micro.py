@@ -256,3 +256,12 @@ def test_a_modality_that_no_item_has_is_no_obstacle(hidden):
     bare = mask_modalities(tiny_shop(), 1.0, modalities=hidden)
     result = mm.run("micro", bare, dim=4, k=3, negatives=5, epochs=2, batch_size=64)
     assert result.history["bpr"].notna().all() and 0 <= result.metrics["recall@20"] <= 1
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.7, 1.0])
+def test_loaded_weights_make_their_own_graphs(split, lam):
+    model, other = (make(split, lam=lam, seed=seed) for seed in (0, 1))
+    users = torch.arange(split.n_users)
+    model.score(users)  # the graphs that these weights learned are kept
+    model.load_state_dict(other.state_dict())
+    torch.testing.assert_close(model.score(users), other.score(users), rtol=0, atol=0)

@@ -31,7 +31,8 @@ def read_recbole(
 
     `name` defaults to the folder's. `features` are npy matrices whose row i describes row i of `name.item`. Columns
     user_id, item_id, rating and timestamp are taken, of the items all; `text` joins those of its columns there are.
-    Raises `DataError` for a column without a type and for files that are not there.
+    Items of `name.item` that nobody took are kept. Raises `DataError` for a column without a type and for files that
+    are not there.
     """
     folder = Path(folder)
     name = name or folder.resolve().name
@@ -61,7 +62,10 @@ def read_recbole(
             for m in matrices
         }
     files = {f"inter {part}".strip(): path for part, path in paths.items()} | {"item": item_file}
-    parts = Parts(items=described, features=vectors, files=files)
+    untaken = [item for item in described if item not in log.item_ids]
+    if untaken:
+        log.notes.append(f"{len(untaken)} items of {item_file.name} were never taken")
+    parts = Parts(items=described, features=vectors, files=files, more_items=untaken)
     return finish(log, parts, reader="recbole", name=name)
 
 
