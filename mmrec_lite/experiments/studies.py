@@ -62,7 +62,7 @@ def _same(labels: Iterable[str]) -> dict[str, str]:
 
 
 # MICRO's rows on another backbone than LightGCN, chosen on validation of the whole method there (tests/tuning.py).
-ON_BACKBONE: dict[str, dict[str, float]] = {"mf": {"l2": 0.1}, "ngcf": {"l2": 0.03}, "lightgcn": {}}
+ON_BACKBONE: dict[str, dict[str, float]] = {"mf": {"l2": 0.1}, "ngcf": {"l2": 1e-3}, "lightgcn": {}}
 
 
 def _micro() -> list[Study]:
@@ -129,7 +129,7 @@ def _micro() -> list[Study]:
 # early.
 PLUGGED: dict[str, dict[str, float]] = {
     "bpr++": {"l2": 1e-3, "encoder_lr": 1e-3},
-    "lightgcn++": {"l2": 1e-3, "encoder_lr": 1e-3},
+    "lightgcn++": {"l2": 1e-3, "encoder_lr": 0.0},
 }
 PLUGGED |= {base: PLUGGED["bpr++"] | {"epochs": 30, "patience": 6} for base in ("nfm++", "neumf++")}
 
