@@ -79,10 +79,10 @@ figures: env  ## draw figures/ again: executes the notebooks that save a figure
 tuning: env  ## choose the lecture settings again, on validation (half an hour)
 	$(PY) -m tests.tuning
 
-table: env  ## measure the README's table on the shop: 15 methods, 5 seeds (an hour)
+table: env  ## measure the README's table on the shop, 5 seeds (an hour)
 	$(PY) -m tests.readme_table
 
-reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (about 40 minutes)
+reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (an hour or two)
 	$(PY) -m tests.reproduction
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.

@@ -106,7 +106,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeat it.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights, batches and negatives.")] = 0,
-    split_seed: Annotated[int | None, typer.Option(help="Of the split; by default run's own.")] = None,
+    split_seed: Annotated[int | None, typer.Option(help="Of the split; 0 unless given, whatever --seed is.")] = None,
     profile: Annotated[str, typer.Option(help="'paper', or 'lecture' for a minute on two cores.")] = "paper",
     save: Annotated[Path | None, typer.Option(help="Folder for the result.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -70,6 +70,15 @@ def _value(text: str) -> Any:
         return text
 
 
+def _settings(table: Any) -> list[str]:
+    """Return the columns that say which run a row is: those that name it, and every setting that varies."""
+    names = {"data", "protocol", "profile", "split_seed", *(c for c in table if c.startswith("set "))}
+    if "swept" in table:  # a lesson's parameters
+        names |= {name for row in table["swept"].dropna() for name in row.split(", ")}
+    several = {c for c in names & set(table) if table[c].astype(str).nunique() > 1}
+    return [c for c in table if c in ("id", "method", "notebook", "seed") or c in several]
+
+
 def results(
     folder: Annotated[Path, typer.Argument(help="Folder that run --save or sweep wrote.")],
     metric: Annotated[list[str] | None, typer.Option(help="A metric's column; repeat it (recall@20, ndcg@20).")] = None,
@@ -86,7 +95,7 @@ def results(
     if by is not None:
         table = printed(table, metric or ["recall@20", "ndcg@20"], by, reference=reference)
     elif metric:
-        table = table[[c for c in ("id", "method", "notebook", "seed") if c in table] + metric]
+        table = table[_settings(table) + metric]
     if out is not None:
         typer.echo(f"Written to {export(table, out)}")
     else:

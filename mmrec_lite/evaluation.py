@@ -238,9 +238,10 @@ def best_items(model: Method, split: Split, users: Sequence[int], k: int = 10) -
 
 
 def recommend(model: Method, split: Split, user: int, k: int = 10) -> pd.DataFrame:
-    """Return a user's k best items that are not in the training history: item, title, score, relevant.
+    """Return a user's k best items that are not in the training history, best first.
 
-    Fewer rows where fewer are left. Raises ``ValueError`` as ``best_items`` does.
+    Columns: item, score, relevant (held out in validation or test) and, where the data have them, title. Fewer rows
+    where fewer are left. Raises ``ValueError`` as ``best_items`` does.
     """
     (items,), (scores,) = best_items(model, split, [user], k)
     items, scores = items[items >= 0], scores[items >= 0]

@@ -87,7 +87,8 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
         # Left by a process that was killed; anything else, such as Jupyter's .ipynb_checkpoints, is not ours to remove.
         for left in [*target.glob(".notebook.*.ipynb"), *target.glob(".row.*")]:
             left.unlink()
-        row = {"format": runs.FORMAT, "id": name, "notebook": notebook.name, **parameters}
+        row = {"format": runs.FORMAT, "id": name, "notebook": notebook.name, "swept": ", ".join(parameters)}
+        row |= parameters
         started = time.perf_counter()
         beside = target / f".notebook.{uuid.uuid4().hex[:8]}.ipynb"  # papermill writes it after each cell
         try:

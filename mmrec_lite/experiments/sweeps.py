@@ -39,7 +39,8 @@ def sweep(
 
     `methods` is a name, several, or a mapping label -> {"method": name, settings...}. `grid` maps a setting to its
     values. Settings are hyper-parameters and arguments of ``run`` (protocol, split_seed ...); other `options` are the
-    same for all. With `save`, finished runs are read, not repeated: a stopped sweep goes on where it was, and sweeps
+    same for all. `seeds` decide weights and batches; the split stays that of `split_seed` (0) unless `grid` has it.
+    With `save`, finished runs are read, not repeated: a stopped sweep goes on where it was, and sweeps
     that share a folder share the work. A run that fails becomes a row with its `error`; the others are kept.
 
     `jobs` processes work at a time (-1: one a core), each with `threads` threads (default: the cores shared out).

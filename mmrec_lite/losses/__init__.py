@@ -1,4 +1,4 @@
-"""The papers' losses, one small function per equation; each returns a scalar, a mean over its batch."""
+"""The papers' losses, a small function per equation: most return a scalar, the batch's mean; the others say what."""
 
 from mmrec_lite.losses.mcptr import cima_loss, interaction_bce
 from mmrec_lite.losses.micro import micro_contrast

@@ -89,3 +89,17 @@ def test_results_are_collected_and_exported(tmp_path):
     assert len(pd.read_csv(tmp_path / "t.csv")) == 4
     assert json.loads((tmp_path / next(iter(tmp_path.glob("mf*"))).name / "row.json").read_text())["method"] == "mf"
     assert "holds no results" in mmrec("results", tmp_path / "none").output
+
+
+def test_a_metric_stands_beside_the_settings_that_vary(tmp_path):
+    for dim in (3, 5):
+        mm.run("mf", tiny_shop(), save=tmp_path, dim=dim, epochs=1)
+    assert mmrec("results", tmp_path, "--metric", "recall@20", "--out", tmp_path / "t.csv").exit_code == 0
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert list(table) == ["id", "method", "set dim", "seed", "recall@20"] and sorted(table["set dim"]) == [3, 5]
+
+
+def test_a_lesson_s_row_knows_its_parameters(lesson, tmp_path):
+    assert mmrec("sweep", lesson, "-p", "k", "1,2", "--save", tmp_path / "out").exit_code == 0
+    assert mmrec("results", tmp_path / "out", "--metric", "seconds", "--out", tmp_path / "t.csv").exit_code == 0
+    assert sorted(pd.read_csv(tmp_path / "t.csv")["k"]) == [1, 2]
