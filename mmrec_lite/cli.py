@@ -193,6 +193,7 @@ def frames(
     """Read tables, npy features and pictures of your own."""
     from .data.readers import read_frames
 
+    cli_data.ready(out, overwrite, name)
     dataset = read_frames(
         interactions,
         items,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from .data import DataError, MultimodalDataset, load
+from .data.checks import check_name
+from .data.storage import refuse_occupied
 
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Name = Annotated[str | None, typer.Option(help="Name of the data set.")]
@@ -37,6 +41,24 @@ def register(prepare_app: typer.Typer, data_app: typer.Typer, show: Show) -> Non
     _register_logs(prepare_app, show)
     _register_toolkits(prepare_app, show)
     _register_others(data_app, show)
+
+
+def ready(out: Path, overwrite: bool, name: str | None = None, source: str = "") -> str | None:
+    """Refuse at once what saving would refuse after hours of reading: an --out that is taken, a useless --name.
+
+    Return `name`, or one made of what is read from, `source`: "Gift Cards (1)" becomes Gift-Cards-1.
+    """
+    refuse_occupied(out, overwrite)
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        why = "cannot be written to" if above.is_dir() else "is a file"
+        raise DataError(f"--out {out}: {above} {why}; name a folder elsewhere.")
+    if name:
+        return check_name(name, "--name")
+    made = re.sub(r"[^A-Za-z0-9_-]+", "-", source).strip("-_")
+    if source and not made:
+        raise DataError(f"{source!r} holds nothing to name the data set after; pass --name, as in --name shop.")
+    return made or None
 
 
 def _done(dataset: MultimodalDataset, out: Path, overwrite: bool, show: Show) -> None:
@@ -81,6 +103,7 @@ def _amazon(edition: str, show: Show, options: dict[str, Any]) -> None:
     options = {name: value for name, value in options.items() if name != "show"}
     out, overwrite, no_reviews = (options.pop(name) for name in ("out", "overwrite", "no_reviews"))
     filters = _filters(*(options.pop(name) for name in ("min_user", "min_item", "min_rating")))
+    options["name"] = ready(out, overwrite, options["name"], options["reviews"].name.split(".")[0])
     read = getattr(readers, f"read_amazon_{edition}")
     _done(read(filters=filters, with_reviews=not no_reviews, **options), out, overwrite, show)
 
@@ -128,6 +151,7 @@ def _register_logs(app: typer.Typer, show: Show) -> None:
         """Read GoodReads' interactions or reviews, and books."""
         from .data.readers import read_goodreads
 
+        name = ready(out, overwrite, name, interactions.name.split(".")[0])
         filters = _filters(min_user, min_item, min_rating)
         data = read_goodreads(
             interactions, books, filters=filters, read_only=not shelved, name=name, with_reviews=not no_reviews
@@ -148,6 +172,7 @@ def _register_logs(app: typer.Typer, show: Show) -> None:
         """Read Yelp's reviews, businesses and photos."""
         from .data.readers import read_yelp
 
+        name = ready(out, overwrite, name)
         filters = _filters(min_user, min_item, min_rating)
         options = {"filters": filters, "category": category, "name": name, "with_reviews": not no_reviews}
         _done(read_yelp(reviews, business, photos, images, **options), out, overwrite, show)
@@ -164,6 +189,7 @@ def _register_logs(app: typer.Typer, show: Show) -> None:
         """Read MovieLens, with posters and overviews of your own."""
         from .data.readers import read_movielens
 
+        name = ready(out, overwrite, name, folder.resolve().name)
         filters = _filters(min_user, min_item, min_rating)
         _done(read_movielens(folder, overviews, posters, filters=filters, name=name), out, overwrite, show)
 
@@ -177,6 +203,7 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
         """Read MMRec's .inter and npy files with their split."""
         from .data.readers import read_mmrec
 
+        name = ready(out, overwrite, name, interactions.stem)
         data = read_mmrec(interactions, _features(feature), missing=marks(missing), name=name)
         _done(data, out, overwrite, show)
 
@@ -188,6 +215,9 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
         """Read RecBole's atomic files."""
         from .data.readers import read_recbole
 
+        ready(out, overwrite)
+        # Its files are called after the data set, so that no other name can be made up for it.
+        check_name(name or folder.resolve().name, "recbole: rename the files and pass --name, for")
         _done(read_recbole(folder, name, _features(feature), missing=marks(missing)), out, overwrite, show)
 
     @app.command()
@@ -198,6 +228,7 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
         """Read MMSSL's and DiffMM's pickled splits; nothing in them is run."""
         from .data.readers import read_mmssl
 
+        name = ready(out, overwrite, name, folder.resolve().name)
         _done(read_mmssl(folder, missing=marks(missing), name=name), out, overwrite, show)
 
 
@@ -227,6 +258,7 @@ def _register_others(app: typer.Typer, show: Show) -> None:
 
         if text is None and image is None:
             raise DataError("encode: name --text, --image or both.")
+        ready(out, overwrite)
         texts = TextEncoder(text, device=device, batch_size=batch_size) if text else None
         images = ImageEncoder(image, pretrained, device=device, batch_size=batch_size) if image else None
         words = _lines(vocabulary) if vocabulary is not None else None

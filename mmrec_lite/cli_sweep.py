@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,6 +80,13 @@ def _settings(table: Any) -> list[str]:
     return [c for c in table if c in ("id", "method", "notebook", "seed") or c in several]
 
 
+def _require_column(table: Any, name: str) -> None:
+    if name not in table:
+        close = difflib.get_close_matches(name, map(str, table), 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"they have {', '.join(map(str, table))}."
+        raise DataError(f"--metric {name}: the rows have no column {name!r}; {hint}")
+
+
 def results(
     folder: Annotated[Path, typer.Argument(help="Folder that run --save or sweep wrote.")],
     metric: Annotated[list[str] | None, typer.Option(help="A metric's column; repeat it (recall@20, ndcg@20).")] = None,
@@ -95,6 +103,8 @@ def results(
     if by is not None:
         table = printed(table, metric or ["recall@20", "ndcg@20"], by, reference=reference)
     elif metric:
+        for name in metric:
+            _require_column(table, name)
         table = table[_settings(table) + metric]
     if out is not None:
         typer.echo(f"Written to {export(table, out)}")

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
 from mmrec_lite.cli import app
-from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data import MultimodalDataset, readers
 from mmrec_lite.data.readers import read_frames
+from mmrec_lite.experiments.runs import FORMAT
 
 
 def mmrec(*arguments: object):
@@ -96,6 +97,12 @@ class TestPrepare:
         assert "is not empty" in refused(prepare(source, "--out", tmp_path / "out"))
         assert prepare(source, "--out", tmp_path / "out", "--overwrite", "--name", "new").exit_code == 0
         assert MultimodalDataset.load(tmp_path / "out").name == "new"
+
+    def test_what_cannot_be_saved_is_not_read(self, source, tmp_path, monkeypatch):
+        monkeypatch.setattr(readers, "read_frames", lambda *_, **__: pytest.fail("read for hours"))
+        assert "is not empty" in refused(prepare(source, "--out", source))
+        assert "log.csv is a file" in refused(prepare(source, "--out", source / "log.csv" / "out"))
+        assert "--name 'a b' is no usable name" in refused(prepare(source, "--out", tmp_path / "x", "--name", "a b"))
 
 
 class TestLook:
@@ -214,6 +221,17 @@ class TestRun:
         )
         line = refused(mmrec("run", "micro"))
         assert "the package 'no_encoder' is not installed" in line and "pip install" in line
+
+
+def test_a_metric_that_no_row_has_is_one_line(tmp_path):
+    (tmp_path / "one").mkdir()
+    row = {"format": FORMAT, "id": "one", "method": "mf", "seed": 0, "recall@20": 0.5}
+    (tmp_path / "one" / "row.json").write_text(json.dumps(row))
+    line = refused(mmrec("results", tmp_path, "--metric", "recal@20"))
+    assert line == "mmrec: --metric recal@20: the rows have no column 'recal@20'; did you mean 'recall@20'?"
+    line = refused(mmrec("results", tmp_path, "--metric", "recall@20", "--metric", "xyz"))
+    assert line.endswith("no column 'xyz'; they have format, id, method, seed, recall@20.")
+    assert "0.5" in mmrec("results", tmp_path, "--metric", "recall@20").stdout
 
 
 def test_methods_are_listed(monkeypatch):

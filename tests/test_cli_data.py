@@ -90,7 +90,7 @@ def test_what_the_error_about_nan_recommends_works(tmp_path):
         "mmrec": ("--interactions", tmp_path / "baby.inter", *feature),
         "mmssl": ("--folder", tmp_path / "sparse"),
     }.items():
-        command = ("data", "prepare", source, *arguments, "--out", tmp_path / "out" / source)
+        command = ("data", "prepare", source, *arguments, "--out", tmp_path / "out" / source, "--overwrite")
         advice = re.search(r"\((--missing) (\S+)\)", refused(mmrec(*command)))
         assert advice[2] == "image=nan"
         result = mmrec(*command, *advice.groups())
@@ -124,3 +124,50 @@ def test_mistakes_cost_one_line(toys, tmp_path):
     wrong = ("data", "prepare", "mmrec", "--interactions", tmp_path / "no.inter", "--out", tmp_path / "x")
     assert "there is no file" in refused(mmrec(*wrong))
     assert "expected NAME=FILE" in refused(mmrec(*wrong, "--feature", "image"))
+
+
+FILES = {
+    "amazon-2014": ("--reviews", "reviews.json.gz"),
+    "amazon-2018": ("--reviews", "reviews.json.gz"),
+    "amazon-2023": ("--reviews", "reviews.jsonl.gz"),
+    "goodreads": ("--interactions", "poetry.json.gz"),
+    "yelp": ("--reviews", "review.json"),
+    "movielens": ("--folder", "ml"),
+    "mmrec": ("--interactions", "baby.inter"),
+    "recbole": ("--folder", "ml"),
+    "mmssl": ("--folder", "ml"),
+}
+
+
+@pytest.mark.parametrize("command", FILES)
+def test_what_cannot_be_saved_is_not_read(command, tmp_path):
+    """Nothing of the source is there: a refusal of --out or --name came first."""
+    option, file = FILES[command]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    start = ("data", "prepare", command, option, tmp_path / file, "--out")
+    assert "full is not empty" in refused(mmrec(*start, tmp_path / "full"))
+    assert "'a b' is no usable name" in refused(mmrec(*start, tmp_path / "x", "--name", "a b"))
+    reader = mmrec(*start, tmp_path / "full", "--overwrite")
+    assert "not a saved data set" in refused(reader)
+
+
+def test_an_occupied_folder_costs_no_encoding(toys, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "TextEncoder", lambda *_, **__: pytest.fail("loaded a model"))
+    assert "toys is not empty" in refused(mmrec("data", "encode", toys, "--text", "offline", "--out", toys))
+
+
+@pytest.mark.parametrize(("stem", "name"), [("Gift Cards (1)", "Gift-Cards-1"), ("Baby_5", "Baby_5")])
+def test_a_file_s_name_is_made_usable(stem, name, tmp_path):
+    file = reviews_2014(tmp_path).rename(tmp_path / f"{stem}.json.gz")
+    start = ("data", "prepare", "amazon-2014", "--min-user", 1, "--min-item", 1, "--reviews")
+    result = mmrec(*start, file, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert load(tmp_path / "out").name == name
+    assert "pass --name" in refused(mmrec(*start, tmp_path / "(+).json.gz", "--out", tmp_path / "x"))
+
+
+def test_a_folder_whose_name_recbole_s_files_cannot_have(tmp_path):
+    (tmp_path / "Gift Cards").mkdir()
+    line = refused(mmrec("data", "prepare", "recbole", "--folder", tmp_path / "Gift Cards", "--out", tmp_path / "x"))
+    assert "rename the files and pass --name, for 'Gift Cards' is no usable name" in line

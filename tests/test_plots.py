@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from mmrec_lite import plots
-from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data import DataError, MultimodalDataset
 from mmrec_lite.graphs import knn_graph, normalize_graph
 from mmrec_lite.training import History
 
@@ -136,6 +136,35 @@ def test_pictures_keep_their_shape_and_a_missing_one_is_grey(shop: MultimodalDat
     assert (missing == 232).all()
 
 
+def test_a_picture_that_cannot_be_read_is_a_grey_tile(shop: MultimodalDataset) -> None:
+    (shop.image_root / "1.png").write_bytes(b"not a picture")
+    (shop.image_root / "2.png").unlink()
+    broken, gone, whole = plots.item_pictures(shop, [1, 2, 3])
+    assert (broken == 232).all() and (gone == 232).all() and (whole == (255, 0, 0)).all()
+    plots.neighbour_panel(shop, 1, [plots.NeighbourRow("raw", [2, 3], {"raw": [0.2, 0.1]})])
+    with pytest.raises(DataError, match=r"there is no item -1"):
+        plots.item_pictures(shop, [-1])
+
+
+def test_pictures_are_upright_on_white_and_scaled_from_16_bits(shop: MultimodalDataset) -> None:
+    Image.new("RGBA", (96, 96), (0, 0, 0, 0)).save(shop.image_root / "1.png")
+    Image.fromarray(np.full((96, 96), 32768, dtype=np.uint16)).save(shop.image_root / "2.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # orientation: the camera was held upright
+    Image.new("RGB", (96, 24), "red").save(shop.image_root / "3.png", exif=turned)
+    clear, grey, upright = plots.item_pictures(shop, [1, 2, 3])
+    assert (clear == 255).all() and (grey == 128).all()
+    assert (upright[4, 48] == (255, 0, 0)).all() and (upright[48, 4] == 232).all()
+
+
+def test_items_without_a_category_share_none(shop: MultimodalDataset) -> None:
+    shop = shop.replace(items=shop.items.assign(category=["", "", "a", None, *["a"] * 8]))
+    for item in (0, 3):
+        figure = plots.neighbour_panel(shop, item, [plots.NeighbourRow("raw", [1, 2, 3], {"raw": [0.3, 0.2, 0.1]})])
+        words = [text.get_text() for text in figure.axes[0].texts]
+        assert any("0 of 3 same category" in word for word in words) and "0.300 ✓" not in words
+
+
 def test_titles_with_signs_are_drawn_as_they_are(tmp_path: Path) -> None:
     shop = make_shop(tmp_path, ["$5 & <b>a_b^c$", "  ", *(f"t{i}" for i in range(10))])
     plots.png(plots.shelf(shop, [0, 1]))
@@ -182,6 +211,16 @@ def test_live_curves_draw_once_a_while_and_at_the_end(monkeypatch: pytest.Monkey
     assert len(shown) == 2
     assert "over 1 epochs" in shown[0]
     assert "over 5 epochs: bpr from 0.7000 to 0.1400" in shown[1]
+
+
+def test_live_curves_are_described_stage_by_stage() -> None:
+    live = plots.LiveCurves()
+    live.rows = [{"stage": "pretrain", "epoch": e, "cima": 1.0 / e, "loss": 1.0, "lr": 1e-3} for e in (1, 2)]
+    live.rows += [{"stage": "recommend", "epoch": e, "bpr": 0.6 / e, "loss": 0.6, "lr": 1e-3} for e in (1, 2, 3)]
+    assert live.alt() == (
+        "Training curves over 5 epochs: pretrain, 2 epochs, cima from 1.0000 to 0.5000; "
+        "recommend, 3 epochs, bpr from 0.6000 to 0.2000."
+    )
 
 
 def test_the_package_does_not_need_matplotlib_and_the_figures_not_pyplot(shop: MultimodalDataset) -> None:

@@ -9,15 +9,22 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+
+from filelock import FileLock
 
 from .errors import DataError, listing
 
 __all__ = ["SOURCES", "Source", "fetch", "source_files"]
 
 _BLOCK = 1 << 20
+
+
+class _MisfitError(Exception):
+    """What lies in the partial file and what the server sends do not make one file."""
 
 
 @dataclass(frozen=True)
@@ -107,27 +114,57 @@ def fetch(
     Bytes go to `name.partial`; a connection that breaks is taken up where it broke, in this run (`attempts` times
     without progress, waiting 1, 2, 4, ... times `wait` seconds) or in a later one. A server's ETag or date tells
     whether the file is still the same. `checksum` is "md5:…" or "sha256:…"; a file that does not have it is deleted.
-    The length the server names must be reached. Addresses are https, but of servers on
-    this machine. `report` is told bytes done and total. Raises `DataError`.
+    The length the server names must be met; bytes that cannot fit it are thrown away and fetched anew, once. A run
+    that fetches the same file meanwhile is waited for. Addresses are https, but of servers on this machine. `report`
+    is told bytes done and total. Raises `DataError`.
     """
     _require_encrypted(url)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / url.rsplit("/", 1)[-1]
-    if target.is_file():
-        _check(target, checksum)
-        return target
     partial = target.with_name(target.name + ".partial")
-    failures = 0
+    lock = partial.with_name(partial.name + ".lock")
+    fresh = False
+    if not target.is_file():
+        with FileLock(lock):
+            if not target.is_file():  # else the run that was waited for has brought it
+                _fill(url, partial, attempts, wait, timeout, report)
+                _check(partial, checksum)
+                partial.replace(target)
+                partial.with_name(partial.name + ".tag").unlink(missing_ok=True)
+                fresh = True
+        # Not earlier, nor after a failure: a run that waits at the removed lock and one that makes a new one would both
+        # write. Now both find the file. Windows removes no lock that somebody waits at.
+        with suppress(OSError):
+            lock.unlink()
+    if not fresh:
+        _check(target, checksum)
+    return target
+
+
+def _fill(
+    url: str,
+    partial: Path,
+    attempts: int,
+    wait: float,
+    timeout: float,
+    report: Callable[[int, int | None], None] | None,
+) -> None:
+    """Bring `partial`, whose lock is held, to its full length over as many connections as that takes."""
+    failures, anew = 0, False
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
             _continue(url, partial, timeout, report)
-            break
+            return
+        except _MisfitError as error:
+            partial.unlink(missing_ok=True)
+            if anew:
+                raise DataError(f"download: {url}: {error}, twice; the part was deleted. Try again later.") from None
+            anew = True
+            continue
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # more than there is: the file has changed
-                partial.unlink(missing_ok=True)
-            elif error.code < 500:
+            if error.code < 500:
                 raise DataError(f"download: {url}: the server says {error.code} {error.reason}.") from None
             problem = f"{error.code} {error.reason}"
         except (OSError, HTTPException) as error:
@@ -140,10 +177,6 @@ def fetch(
                 f"What came so far is kept: run it again."
             )
         time.sleep(wait * 2 ** (failures - 1))
-    _check(partial, checksum)
-    partial.replace(target)
-    partial.with_name(partial.name + ".tag").unlink(missing_ok=True)
-    return target
 
 
 def published_md5(url: str, timeout: float = 60.0) -> str | None:
@@ -169,12 +202,16 @@ def _continue(url: str, partial: Path, timeout: float, report: Callable[[int, in
     done = partial.stat().st_size if partial.exists() else 0
     tag = tag_file.read_text() if done and tag_file.exists() else ""
     headers = {"Range": f"bytes={done}-", "If-Range": tag} if done and tag else {}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and headers:
+            raise _MisfitError(f"the server has no more than the {done:,} bytes that lie here") from None
+        raise
+    with answer:
         _require_encrypted(answer.url)  # where a redirection has led
         resumed = answer.status == 206
-        done = done if resumed else 0
-        length = answer.headers.get("Content-Length")
-        total = done + int(length) if length is not None else None
+        done, total = _extent(answer, done if resumed else 0)
         etag = answer.headers.get("ETag", "")
         with partial.open("ab" if resumed else "wb") as file:
             # Not before the old bytes are gone: a run killed in between would go on with them under the new tag.
@@ -186,6 +223,23 @@ def _continue(url: str, partial: Path, timeout: float, report: Callable[[int, in
                     report(done, total)
     if total is not None and done < total:
         raise HTTPException(f"the connection broke after {done:,} of {total:,} bytes")
+    size = partial.stat().st_size  # not `done`: where a file system's locks do not hold, another run writes here, too
+    if size != (done if total is None else total):
+        raise _MisfitError(f"{size:,} bytes lie here, and the server announces {total or done:,}")
+
+
+def _extent(answer: HTTPResponse, done: int) -> tuple[int, int | None]:
+    """Where the answer's bytes begin, which must be at `done`, and how long the whole file is, where that is said."""
+    length = answer.headers.get("Content-Length")
+    if answer.status != 206:
+        return 0, int(length) if length is not None else None
+    told = answer.headers.get("Content-Range", "")
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", told.strip())
+    if found is None or int(found[1]) != done:
+        raise _MisfitError(f"the server was asked for the bytes from {done:,} on and sends {told or 'others'!r}")
+    if found[2] != "*":
+        return done, int(found[2])
+    return done, done + int(length) if length is not None else None
 
 
 def _check(path: Path, checksum: str | None) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FORMAT = "mmrec_lite dataset"
 VERSION = 1
 INDEX = "dataset.json"
+# Of all that Pillow opens: an EPS called a.jpg would start Ghostscript. JPEG covers MPO, as telephones write it.
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 LARGEST_PICTURE = 2**28  # bytes; an archive of a few kilobytes can unpack to as many gigabytes
 _TABLES = ("users", "items", "interactions")
 
@@ -41,7 +43,7 @@ def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
     partial = folder.with_name(f".{folder.name}.{unique}.partial")
     old = folder.with_name(f".{folder.name}.{unique}.old")
     try:
-        _refuse_occupied(folder, overwrite)
+        refuse_occupied(folder, overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
         _write(dataset, partial)
@@ -63,7 +65,8 @@ def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
     return folder
 
 
-def _refuse_occupied(folder: Path, overwrite: bool) -> None:
+def refuse_occupied(folder: Path, overwrite: bool) -> None:
+    """Raise ``DataError`` for a folder that a data set must not be written to."""
     if folder.is_file():
         raise DataError(f"save: {folder} is a file; name a folder.")
     if not folder.exists() or not any(folder.iterdir()):
@@ -118,14 +121,17 @@ def _save_images(dataset: MultimodalDataset, target: Path) -> None:
     if dataset.image_root.is_file():
         shutil.copyfile(dataset.image_root, target)
         return
-    names = dataset.items["image"].dropna().tolist() if "image" in dataset.items else []
+    columns = {}  # name -> the column that names it
     if "images" in dataset.items:  # all pictures of an item, separated by "|"
-        names += [name for entry in dataset.items["images"].dropna() for name in str(entry).split("|")]
+        several = dataset.items["images"].dropna()
+        columns = {name: "images" for entry in several for name in str(entry).split("|")}
+    if "image" in dataset.items:
+        columns |= dict.fromkeys(dataset.items["image"].dropna(), "image")
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(set(names) - {""}):
+        for name in sorted(columns.keys() - {""}):
             member = zipfile.ZipInfo(name)  # its fixed date makes the archive the same whenever it is written
             member.external_attr = 0o644 << 16  # or whoever unpacks it could not read the pictures
-            archive.writestr(member, image_bytes(dataset.image_root, name))
+            archive.writestr(member, image_bytes(dataset.image_root, name, columns[name]))
 
 
 def read(folder: Path) -> dict:
@@ -198,8 +204,8 @@ def _load_array(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False)
 
 
-def image_bytes(root: Path, name: str) -> bytes:
-    """The bytes of one picture below a folder or inside a zip archive."""
+def image_bytes(root: Path, name: str, column: str = "image") -> bytes:
+    """The bytes of one picture below a folder or inside a zip archive; `column` is who named it, for the message."""
     path, on_windows = PurePosixPath(name), PureWindowsPath(name)  # refused everywhere: data sets travel
     if path.is_absolute() or on_windows.anchor or ".." in path.parts + on_windows.parts:
         raise DataError(
@@ -214,8 +220,13 @@ def image_bytes(root: Path, name: str) -> bytes:
             size, read = archive.getinfo(name).file_size, lambda: archive.read(name)
         if size <= LARGEST_PICTURE:
             return read()
-    except (KeyError, OSError, zipfile.BadZipFile, zlib.error):
-        raise DataError(f"image {name!r} is not in {root}; correct the items' `image` column.") from None
+    except (KeyError, FileNotFoundError, NotADirectoryError):
+        raise DataError(f"image {name!r} is not in {root}; correct the items' `{column}` column.") from None
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"image {name!r} in {root} cannot be read ({error}); mend the file, or take it out of the items' "
+            f"`{column}` column."
+        ) from None
     raise DataError(f"image {name!r} has {size:,} bytes; more than {LARGEST_PICTURE:,} are no product's picture.")
 
 
@@ -232,10 +243,10 @@ def open_image(root: Path, name: str, item: int) -> Image.Image:
     try:
         with warnings.catch_warnings():  # Pillow refuses what is twice its limit of pixels, and warns of the rest
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(image_bytes(root, name)))
+            picture = Image.open(io.BytesIO(image_bytes(root, name)), formats=PICTURE_FORMATS)
             picture.load()
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Warning) as error:
-        if isinstance(error, DataError):
-            raise
+    except (DataError, MemoryError):  # too little memory is no fault of the file
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to
         raise DataError(f"items: the image {name!r} of item {item} cannot be decoded ({error}).") from None
     return picture

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mmrec_lite.experiments import runs
@@ -51,7 +52,8 @@ def sweep_lesson(
     Each point becomes a folder below `save` with the executed `notebook.ipynb` and `row.json`: parameters, what the
     notebook gave to ``record``, seconds, and `error` where a cell failed (the notebook then ends there). Finished
     points are read, failed ones repeated. `jobs`, `threads` and `dask` are ``sweep``'s; `timeout` is a cell's limit
-    in seconds. Raises ``ValueError`` for parameters that the notebook does not have.
+    in seconds. NumPy's values reach the notebook as Python's, tuples as lists, paths as strings. Raises ``ValueError``
+    for parameters that the notebook does not have, and for values that are none of these.
     """
     import papermill
 
@@ -62,12 +64,28 @@ def sweep_lesson(
     for name in grid:
         if name not in known:
             raise ValueError(f"{notebook.name} has no parameter {name!r}; it has {', '.join(known) or 'none'}.")
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    points = [_plain(dict(zip(grid, values, strict=True))) for values in itertools.product(*grid.values())]
     source = hashlib.sha256(notebook.read_bytes()).hexdigest()
     how = {"notebook": str(notebook.resolve()), "source": source, "save": str(Path(save).resolve()), "timeout": timeout}
     cells = [(dict(point), how | {"parameters": point}) for point in points]
     rows = run_cells(_execute, cells, jobs=jobs, threads=threads, dask=dask, progress=progress, desc=notebook.stem)
     return pd.DataFrame(rows)
+
+
+def _plain(point: dict[str, Any]) -> dict[str, Any]:
+    """Return a point as JSON gives it back: papermill writes what it does not know into the notebook as a string."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
+        raise ValueError(
+            f"sweep_lesson: {type(value).__name__} {value!r} among {list(point)} cannot be a notebook's parameter; "
+            f"take numbers, strings, booleans, None, lists or dicts of them."
+        )
+
+    return json.loads(json.dumps(point, default=known))
 
 
 def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddingMapExplorer"]
 
 FITS = {"one fit for both": True, "a fit each, turned": False}
+FOLDS = 3  # of a probe: a label needs as many items
 HINT = "Point at a dot to see its item; click it to choose it."
 
 
@@ -36,6 +37,7 @@ class EmbeddingMapExplorer(Explorer):
     colour *popularity*. Every map is turned onto the last frame's PCA map, so that what moves, moves. UMAP is laid out
     in the background: until it is ready the PCA map is shown, and the status line says so. `factors` name -> (I,)
     labels are what the probes read and what may colour; default: `probes.planted_factors`, else the column category.
+    Labels of fewer than three items are one label, "other", to the probes.
     `shared` is the fit to begin with: one for both suits parts of one model, not models of different scales.
     """
 
@@ -67,7 +69,7 @@ class EmbeddingMapExplorer(Explorer):
         super().__init__(self._controls(names, shown, item, shared), above=[title_search(data, self._choose)])
         self.widget.children = [*self.widget.children, self.preview]
         self.picture.observe(self._pointed, "hovered")
-        self.picture.observe(lambda change: self._choose(change["new"] % data.n_items), "clicked")
+        self.picture.observe(self._clicked, "clicked")
 
     def _controls(self, names: list[str], shown: Sequence[str], item: int, shared: bool) -> dict[str, widgets.Widget]:
         wide, last = {"style": LABEL, "layout": widgets.Layout(width="26em")}, len(self.frames) - 1
@@ -120,9 +122,13 @@ class EmbeddingMapExplorer(Explorer):
         return [align(one, other, same_size=True)[0] for one, other in zip(found, onto, strict=True)]
 
     def probes(self, moment: int, name: str) -> pd.Series:
-        """Return what a linear probe reads from a representation at a moment, by factor; measured once."""
+        """Return what a linear probe reads from a representation at a moment, by factor; measured once.
+
+        A factor that cannot be probed, such as a label for each item, is left out.
+        """
         if (moment, name) not in self._probes:
-            table = probe_table({name: self.frames[moment].spaces[name]}, self.factors)
+            factors = {n: merged for n, v in self.factors.items() if (merged := _merge_rare(v)) is not None}
+            table = probe_table({name: self.frames[moment].spaces[name]}, factors, FOLDS)
             self._probes[moment, name] = table.loc[name] if len(table) else pd.Series(dtype=float)
         return self._probes[moment, name]
 
@@ -190,6 +196,11 @@ class EmbeddingMapExplorer(Explorer):
     def _choose(self, item: int) -> None:
         self.controls["item"].value = item
 
+    def _clicked(self, change: Any) -> None:
+        if change["new"] >= 0:
+            self._choose(change["new"] % self.data.n_items)
+            self.picture.clicked = -1  # else a second click on this dot would be no change, and unheard
+
     def _pointed(self, change: Any) -> None:
         if change["new"] < 0:
             return  # the last item stays: the way to read its title leads over empty space
@@ -202,3 +213,17 @@ class EmbeddingMapExplorer(Explorer):
 def _factors(data: MultimodalDataset) -> dict[str, np.ndarray]:
     found = planted_factors(data)
     return found or ({"category": data.items["category"].to_numpy(str)} if "category" in data.items else {})
+
+
+def _merge_rare(labels: np.ndarray) -> np.ndarray | None:
+    """Return labels (I,) with the rarest as one, "other", so that each has rows enough; None where one label is left.
+
+    Where none is rare they come back as they are.
+    """
+    labels = np.asarray(labels)
+    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    order, rare = np.argsort(counts, kind="stable"), int((counts < FOLDS).sum())
+    if rare:  # where the rare ones together are too few, the next label joins them
+        rare = max(rare, int(np.searchsorted(counts[order].cumsum(), FOLDS)) + 1)
+        labels = np.where(np.isin(place, order[:rare]), len(counts), place)
+    return labels if len(counts) - rare + (rare > 0) > 1 else None

@@ -62,7 +62,8 @@ export default { render };
 class PointPicture(anywidget.AnyWidget):
     """An <img> (`value`) and the points in it: float32 pairs, shares of its width and height, as bytes in `points`.
 
-    `hovered` and `clicked` are places in `points`, -1 for none.
+    `hovered` and `clicked` are places in `points`, -1 for none. Who acts upon `clicked` puts it back to -1, so that the
+    same point can be clicked again.
     """
 
     _esm = SCRIPT

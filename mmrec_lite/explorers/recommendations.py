@@ -57,7 +57,10 @@ class RecommendationsExplorer(Explorer):
         )
 
     def ranked(self, label: str, user: int, off: str = NOTHING) -> np.ndarray:
-        """Return a method's best items for a user, (k,), with a modality switched off or not; kept by blocks."""
+        """Return a method's best items for a user, with a modality switched off or not; kept by blocks.
+
+        k items, fewer where the user has fewer left.
+        """
         block = user // BLOCK
         if (label, off, block) not in self._ranked:
             model = self.models[label]
@@ -69,7 +72,8 @@ class RecommendationsExplorer(Explorer):
                 with modalities_off(model, [off]):
                     self._weights[label, off] = _by_modality(attention(model))
                     self._ranked[label, off, block] = best_items(model, self.split, users, self.k)[0]
-        return self._ranked[label, off, block][user % BLOCK]
+        best = self._ranked[label, off, block][user % BLOCK]
+        return best[best >= 0]  # -1 fills up where fewer are left
 
     def shelves(self, place: int, part: str, off: str = NOTHING) -> list[Shelf]:
         """Return the history and each method's shelf."""

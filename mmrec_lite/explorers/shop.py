@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_lite.data import MultimodalDataset, Split, split
+from mmrec_lite.data.times import EARLIEST_DATE
 from mmrec_lite.explorers.base import LABEL, SLIDER, Explorer
 from mmrec_lite.plots.data import HistoryRow, history_panel
 
@@ -32,7 +33,8 @@ class ShopExplorer(Explorer):
     """Choose a user and a protocol: the history in pictures, in time order, framed by the part of the split.
 
     Where the data bring the planted truth, bars show what the user cares about and what spoke for each choice.
-    Protocols that the data cannot follow (no time stamps) are not offered.
+    Protocols that the data cannot follow (no time stamps) are not offered. Times that are mere positions (0, 1, 2 ...)
+    order the choices and are not shown as dates.
     """
 
     title = "Shop: one user's history"
@@ -41,8 +43,9 @@ class ShopExplorer(Explorer):
         self.data, self.seed, self.columns = data, seed, columns
         self._splits: dict[str, Split] = {}
         self._rows = pd.Series(np.arange(len(data))).groupby(data.interactions["user"].to_numpy()).indices
-        timed = "timestamp" in data.interactions
-        known = [name for name in PROTOCOL_OPTIONS if timed or name not in ("ratio, latest", "leave one out")]
+        self._timed = "timestamp" in data.interactions
+        self._dated = self._timed and data.interactions["timestamp"].max() >= EARLIEST_DATE
+        known = [name for name in PROTOCOL_OPTIONS if self._timed or name not in ("ratio, latest", "leave one out")]
         wide = {"style": LABEL | {"button_width": "auto"}, "layout": widgets.Layout(width="52em")}
         super().__init__(
             {
@@ -60,7 +63,7 @@ class ShopExplorer(Explorer):
     def rows(self, user: int) -> np.ndarray:
         """Return the rows of a user's interactions, the earliest first."""
         rows = self._rows.get(user, np.zeros(0, dtype=np.int64))
-        if "timestamp" in self.data.interactions:
+        if self._timed:
             rows = rows[np.argsort(self.data.interactions["timestamp"].to_numpy()[rows], kind="stable")]
         return rows
 
@@ -74,7 +77,7 @@ class ShopExplorer(Explorer):
         rows = self.rows(user)
         table = self.data.interactions.iloc[rows]
         dates = []
-        if "timestamp" in table:
+        if self._dated:
             dates = [f"{day:%b %Y}" for day in pd.to_datetime(table["timestamp"], unit="s")]
         shares = None
         if "user_weights" in self.data.truth:
@@ -108,9 +111,11 @@ class ShopExplorer(Explorer):
             cares = " Cares: " + ", ".join(f"{name} {share:.0%}" for name, share in row.shares.items()) + "."
         last = max((place for place, part in enumerate(row.parts) if part == "train"), default=-1)
         early = row.parts[: last + 1].count("test")
-        order = f" Earlier than a training choice: {early} of {row.parts.count('test')} test choices."
+        order = ""
+        if self._timed and row.items:
+            order = f" Earlier than a training choice: {early} of {row.parts.count('test')} test choices."
         when = f" from {row.dates[0]} to {row.dates[-1]}" if row.dates else ""
-        return f"User {params['user']}{when}; {params['protocol']}: {counts}.{cares}{order if row.dates else ''}"
+        return f"User {params['user']}{when}; {params['protocol']}: {counts}.{cares}{order}"
 
     def examples(self) -> list[int]:
         """Choose, for each group, the user who cares for it most, of those whose history fills one row at most."""

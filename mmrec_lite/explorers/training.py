@@ -196,10 +196,12 @@ class TrainingExplorer(Explorer):
             self._train(run, live=False)
         except KeyboardInterrupt:  # the kernel was interrupted
             run.state = "cancelled"
+            self.refresh()
             raise
         except Exception as error:
             self._failed(run, error)
             raise
+        self.refresh()
         return run
 
     def _work(self, run: Run) -> None:
@@ -248,7 +250,8 @@ class TrainingExplorer(Explorer):
 
     def element(self, params: dict[str, Any]) -> tuple[str, bool]:
         """Draw anew each time: runs grow."""
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()
         return super().element(params)
 
     def render(self, params: dict[str, Any]) -> Figure:

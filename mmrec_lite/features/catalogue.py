@@ -63,6 +63,9 @@ def add_features(
         changes["features"]["image"], changes["present"]["image"] = vectors.astype(np.float16), present
         bad = {name for kind in report.unusable.values() for name in kind}
         items = items.assign(image=[next((n for n in entry if n not in bad), "") for entry in names])
+        if "images" in items:  # or `save` would look for pictures that are not there
+            several = items["images"].astype(object).fillna("").map(str).str.split("|")
+            items = items.assign(images=["|".join(n for n in entry if n not in bad) for entry in several])
         encoders["image"] = {"model": image.model, "pretrained": image.pretrained, "sha256": image.fingerprint}
         if text is not None and keywords:
             spoken = image_to_words(vectors, image, vocabulary, texts=None if vocabulary else words, n=keywords)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmrec_lite.data import DataError
 from mmrec_lite.data.storage import image_bytes
 
 from .cache import VectorCache, content_key
@@ -167,7 +166,7 @@ def _content(name: str, root: str | Path | None) -> bytes | None:
     """A file's bytes, None where there is none."""
     try:
         return Path(name).read_bytes() if root is None else image_bytes(Path(root), name)
-    except (OSError, DataError):
+    except (OSError, ValueError):  # a DataError, or a name that no file can have
         return None
 
 

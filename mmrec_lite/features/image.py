@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmrec_lite.data.storage import PICTURE_FORMATS
+
 from .cache import folder_fingerprint, model_fingerprint
 from .device import choose_device
 
@@ -170,6 +172,6 @@ def _opened(picture: Any) -> Image.Image:
     from PIL import Image
 
     if isinstance(picture, str | Path):
-        with Image.open(picture) as image:
+        with Image.open(picture, formats=PICTURE_FORMATS) as image:
             return image.convert("RGB")
     return picture.convert("RGB")

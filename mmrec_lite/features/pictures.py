@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from mmrec_lite.data.readers.pictures import normal
+from mmrec_lite.data.storage import PICTURE_FORMATS
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -20,6 +23,7 @@ __all__ = ["BadPicture", "PictureReport", "pictures_by_item", "read_picture"]
 MAX_PIXELS = 50_000_000  # 150 MB as RGB; a photograph of today's cameras has half of it
 UNUSABLE = ("missing", "zero bytes", "corrupt", "huge")
 CONVERTED = ("grey", "CMYK", "animated", "transparent", "other mode")
+_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of 16 bits, by the order of their bytes
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 
@@ -88,20 +92,20 @@ def read_picture(content: bytes | None, name: str, max_pixels: int = MAX_PIXELS)
     try:
         picture.load()
         picture = ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, EOFError, ValueError, MemoryError) as error:
+        if picture.mode in _DEEP:  # 16 bits: a plain conversion would clip nearly everything to white
+            picture = picture.convert("I").point(lambda value: value / 256).convert("L")
+        if "transparent" in kinds:
+            rgba = picture.convert("RGBA")
+            picture = Image.new("RGB", rgba.size, "white")
+            picture.paste(rgba, mask=rgba.getchannel("A"))
+        return picture.convert("RGB"), kinds
+    except Exception as error:  # damaged EXIF or GIF blocks raise struct.error, IndexError, MemoryError, ...
         raise BadPicture("corrupt", f"{name} ({error})") from None
-    if picture.mode in ("I", "I;16"):  # 16 bits: a plain conversion would clip nearly everything to white
-        picture = picture.convert("I").point(lambda value: value / 256).convert("L")
-    if "transparent" in kinds:
-        rgba = picture.convert("RGBA")
-        picture = Image.new("RGB", rgba.size, "white")
-        picture.paste(rgba, mask=rgba.getchannel("A"))
-    return picture.convert("RGB"), kinds
 
 
 def open_picture(content: bytes | None, name: str, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
     """Read a picture's header alone: the picture, not yet decoded, and what it has to be converted from."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if content is None:
         raise BadPicture("missing", name)
@@ -110,11 +114,13 @@ def open_picture(content: bytes | None, name: str, max_pixels: int) -> tuple[Ima
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is the lower one
-            picture = Image.open(io.BytesIO(content))
+            picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
         kinds = _kinds(picture)
     except Image.DecompressionBombError as error:
         raise BadPicture("huge", f"{name} ({error})") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, ValueError) as error:
+    except MemoryError:  # a header needs none: this machine is out of it, and no picture to blame
+        raise
+    except Exception as error:
         raise BadPicture("corrupt", f"{name} ({error})") from None
     if picture.width * picture.height > max_pixels:
         raise BadPicture("huge", f"{name} has {picture.width:,} x {picture.height:,} pixels")
@@ -124,7 +130,7 @@ def open_picture(content: bytes | None, name: str, max_pixels: int) -> tuple[Ima
 def _kinds(picture: Image.Image) -> tuple[str, ...]:
     kinds = ["animated"] if getattr(picture, "n_frames", 1) > 1 else []
     mode = picture.mode
-    if mode in ("1", "L", "LA", "I", "I;16", "F"):
+    if mode in ("1", "L", "LA", "F", *_DEEP):
         kinds.append("grey")
     elif mode == "CMYK":
         kinds.append("CMYK")
@@ -141,7 +147,7 @@ def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list
     `paths` are relative, with forward slashes. An item's pictures come in the natural order of their names, so `ID.jpg`
     before `ID_2.jpg` before `ID_10.jpg`. Pictures that fit no item are left out.
     """
-    known = set(ids)
+    known = {normal(name): name for name in ids}
     found: dict[str, list[tuple]] = {}
     for path in paths:
         pure = PurePosixPath(path)
@@ -155,8 +161,9 @@ def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list
     return {owner: [path for _, path in sorted(entries)] for owner, entries in found.items()}
 
 
-def _owner(path: PurePosixPath, known: set[str]) -> str | None:
+def _owner(path: PurePosixPath, known: dict[str, str]) -> str | None:
+    path = PurePosixPath(normal(str(path)))
     stem = path.stem
     cut = re.fullmatch(r"(.+?)[_-]\d+", stem)
     candidates = [stem, str(path.with_suffix("")), cut[1] if cut else None, path.parent.name, path.parent.as_posix()]
-    return next((name for name in candidates if name in known), None)
+    return next((known[name] for name in candidates if name in known), None)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data import DataError, MultimodalDataset
+from mmrec_lite.data.storage import image_bytes
 from mmrec_lite.plots.style import COLOURS, DPI, FONT, GREY, HATCHES, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
     from torch import Tensor
 
 __all__ = ["NeighbourRow", "item_pictures", "item_title", "neighbour_panel", "shelf"]
@@ -61,19 +64,36 @@ def item_title(data: MultimodalDataset, item: int) -> str:
 
 
 def item_pictures(data: MultimodalDataset, items: Sequence[int]) -> np.ndarray:
-    """The items' pictures as one array (items, 96, 96, 3) uint8; a grey tile stands for a missing one."""
+    """The items' pictures as one array (items, 96, 96, 3) uint8.
+
+    A grey tile stands for one that is missing or cannot be read.
+    """
     out = np.full((len(items), TILE, TILE, 3), BLANK, dtype=np.uint8)
     for place, item in enumerate(items):
-        picture = data.image(int(item))
+        picture = _picture(data, int(item))
         if picture is None:
             continue
         if picture.size != (TILE, TILE):
-            picture = picture.convert("RGB").copy()
             picture.thumbnail((TILE, TILE))
-        tile = np.asarray(picture.convert("RGB"))
+        tile = np.asarray(picture)
         top, left = (TILE - tile.shape[0]) // 2, (TILE - tile.shape[1]) // 2
         out[place, top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return out
+
+
+def _picture(data: MultimodalDataset, item: int) -> Image.Image | None:
+    """An item's picture as encoders see it (turned upright, on white, 16 bits scaled), None without a usable one."""
+    from mmrec_lite.features.pictures import BadPicture, read_picture
+
+    if not 0 <= item < data.n_items:
+        raise DataError(f"item_pictures: there is no item {item}; items are numbered 0..{data.n_items - 1}.")
+    name = data.items["image"].iloc[item] if "image" in data.items else ""
+    if data.image_root is None or pd.isna(name) or not name:
+        return None
+    try:
+        return read_picture(image_bytes(data.image_root, name), name)[0]
+    except (BadPicture, DataError):
+        return None
 
 
 def shelf(
@@ -119,15 +139,16 @@ class _Panel:
         self.sheet = Sheet(LABELS_END + columns * STEP_X + 24, len(rows) * STEP_Y + 26)
         self.names = list(dict.fromkeys(name for row in rows for name in row.parts))
         self.longest = max((row.weights.max() for row in rows if len(row.items)), default=1.0)
-        self.group = data.items[same].to_numpy() if same in data.items else None
+        self.group = data.items[same].astype(object).fillna("").to_numpy() if same in data.items else None
         middle = len(rows) * STEP_Y // 2 - TILE // 2 - 16
         self.sheet.picture(item_pictures(data, [item])[0], 12, middle, thick=True)
         self.sheet.caption(item_title(data, item), 12 + TILE / 2, middle + TILE + 8, width=17, lines=4, size=FONT - 1)
 
     def alike(self, items: Sequence[int]) -> np.ndarray:
-        """Which of the items share the item's group, (items,) bool."""
+        """Which of the items share the item's group, (items,) bool; those without one share none."""
         chosen = np.asarray(items, dtype=int)
-        return np.zeros(len(chosen), bool) if self.group is None else self.group[chosen] == self.group[self.item]
+        own = "" if self.group is None else self.group[self.item]
+        return np.zeros(len(chosen), bool) if own == "" else self.group[chosen] == own
 
     def label(self, row: NeighbourRow, y: int) -> None:
         """Write what the row is, and how many of its neighbours are of the item's kind."""

@@ -43,11 +43,15 @@ class LiveCurves:
             self.draw()
 
     def alt(self) -> str:
-        """Say in words where the curves begin and end."""
-        first, last = self.rows[0], self.rows[-1]
-        names = [n for n in last if n not in ("stage", "epoch", "lr", "seconds", "loss") and n in first]
-        moves = ", ".join(f"{name} from {first[name]:.4f} to {last[name]:.4f}" for name in names)
-        return f"Training curves over {len(self.rows)} epochs: {moves}."
+        """Say in words where the curves of each stage begin and end."""
+        stages: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows:
+            stages.setdefault(row.get("stage", ""), []).append(row)
+        words = [
+            f"{f'{stage}, {len(rows)} epochs, ' if len(stages) > 1 else ''}{_moves(rows[0], rows[-1])}"
+            for stage, rows in stages.items()
+        ]
+        return f"Training curves over {len(self.rows)} epochs: {'; '.join(words)}."
 
     def draw(self) -> None:
         """Show the curves of the epochs so far, in the place of the former picture."""
@@ -59,3 +63,8 @@ class LiveCurves:
         else:
             self._handle.update(picture)
         self._drawn = time.monotonic()
+
+
+def _moves(first: dict[str, Any], last: dict[str, Any]) -> str:
+    names = [n for n in last if n not in ("stage", "epoch", "lr", "seconds", "loss") and n in first]
+    return ", ".join(f"{name} from {first[name]:.4f} to {last[name]:.4f}" for name in names)

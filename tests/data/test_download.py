@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,12 +20,19 @@ CONTENT = np.random.default_rng(0).bytes(300_000)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `content`; cuts each of the next `cuts` answers after `after` bytes."""
+    """Serves `content`; cuts each of the next `cuts` answers after `after` bytes.
+
+    Each of the next `shifted` answers begins before what was asked for; `told` stands in for a Content-Range;
+    `shrunk` refuses every range. In the middle of an answer the server waits until `go` is set.
+    """
 
     content, etag, cuts, after, ranges, broken = CONTENT, '"one"', 0, 100_000, True, 0
+    shifted, told, shrunk = 0, "", False
 
     def __init__(self):
         self.asked: list[str | None] = []
+        self.come, self.go = threading.Event(), threading.Event()
+        self.go.set()
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -54,12 +64,21 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", server.url.replace("127.0.0.1", "0.0.0.0"))
             self.end_headers()
             return
+        if server.shrunk and self.headers.get("Range"):
+            self.send_error(416)
+            return
         if self.path.endswith("nothing"):
             self.send_error(404)
             return
         if server.ranges and (asked := self.headers.get("Range")) and self.headers.get("If-Range") == server.etag:
             start = int(asked.removeprefix("bytes=").rstrip("-"))
         self.send_response(206 if start else 200)
+        if start and server.shifted:
+            server.shifted -= 1
+            start -= 1000
+        if self.headers.get("Range") and start:
+            end = len(server.content)
+            self.send_header("Content-Range", server.told or f"bytes {start}-{end - 1}/{end}")
         self.send_header("Content-Length", str(len(server.content) - start))
         self.send_header("ETag", server.etag)
         self.end_headers()
@@ -68,7 +87,11 @@ class Handler(BaseHTTPRequestHandler):
             server.cuts -= 1
             body = body[: server.after]
             self.close_connection = True
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who does not like the head of an answer hangs up
+            self.wfile.write(body[: len(body) // 2])
+            server.come.set()
+            server.go.wait(5)
+            self.wfile.write(body[len(body) // 2 :])
 
 
 @pytest.fixture
@@ -126,6 +149,54 @@ def test_a_kill_between_the_new_tag_and_the_new_bytes_mixes_no_two_files(server,
     assert fetch(server.url, tmp_path, wait=0).read_bytes() == server.content
 
 
+def test_two_downloads_of_one_file_write_it_once(server, tmp_path):
+    server.go.clear()
+    began = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(fetch, server.url, tmp_path, wait=0, report=lambda *_: began.set())
+        assert server.come.wait(5)
+        second = pool.submit(fetch, server.url, tmp_path, wait=0)
+        time.sleep(0.2)  # without a lock the second one asks for the rest of what the first one is writing
+        server.go.set()
+        paths = [first.result(10), second.result(10)]
+    assert began.is_set() and paths[0].read_bytes() == CONTENT and paths[0] == paths[1]
+    assert server.asked == [None], "the second one waited, and found the file"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.bin"]
+
+
+@pytest.mark.parametrize("told", ["", "bytes */300000", "bytes 100000-299999/200000"])
+def test_an_answer_that_does_not_fit_what_lies_here_is_not_appended(server, tmp_path, told):
+    server.cuts, server.told, server.shifted = 1, told, not told
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=100000-", None]
+
+
+def test_answers_that_never_fit_end_in_an_error(server, tmp_path):
+    server.cuts, server.shifted = 3, 9
+    with pytest.raises(DataError, match=r"asked for the bytes from 100,000 on and sends 'bytes 99000-.*twice"):
+        fetch(server.url, tmp_path, wait=0)
+    assert not (tmp_path / "file.bin.partial").exists()
+    server.cuts = 1
+    with pytest.raises(DataError):
+        fetch(server.url, tmp_path, attempts=1, wait=0)
+    server.shrunk = True  # 416: the file became shorter, under the same tag
+    assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
+
+
+def test_bytes_of_another_writer_are_noticed(server, tmp_path):
+    """As where a network's file system grants no locks."""
+
+    def intrude(done, total):
+        if not intruded:
+            intruded.append(done)
+            with (tmp_path / "file.bin.partial").open("ab") as file:
+                file.write(b"x" * (total + 1))
+
+    intruded = []
+    assert fetch(server.url, tmp_path, wait=0, report=intrude).read_bytes() == CONTENT
+    assert server.asked == [None, None]
+
+
 def test_a_server_without_ranges_sends_it_whole(server, tmp_path):
     server.ranges, server.cuts = False, 1
     assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
@@ -137,7 +208,7 @@ def test_checksums_are_held(server, tmp_path):
     assert published_md5(server.url + ".md5") == f"md5:{hashlib.md5(CONTENT).hexdigest()}"
     with pytest.raises(DataError, match=r"has md5 .* published is 0{32}; it was deleted"):
         fetch(server.url, tmp_path / "b", checksum="md5:" + "0" * 32)
-    assert not list((tmp_path / "b").glob("*.bin*"))[1:] and not (tmp_path / "b" / "file.bin").exists()
+    assert not (tmp_path / "b" / "file.bin").exists() and not (tmp_path / "b" / "file.bin.partial").exists()
     with pytest.raises(DataError, match="must begin with md5: or sha256:"):
         fetch(server.url, tmp_path / "a", checksum="crc:1")
 
@@ -159,7 +230,7 @@ def test_plain_http_is_for_this_machine_only(server, tmp_path):
         fetch("http://example.org/a", tmp_path)
     with pytest.raises(DataError, match=r"'http://0.0.0.0:.* is no https address"):  # where a redirection leads
         fetch(server.url.replace("file.bin", "moved"), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["moved.partial.lock"], "nothing of what it leads to"
 
 
 def test_addresses_are_made_of_the_category():

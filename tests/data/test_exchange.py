@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import pickle
 from pathlib import Path
@@ -38,6 +39,13 @@ def test_mmrec_as_its_authors_write_it(tmp_path):
     with pytest.raises(DataError, match="there is no column 'itemID'"):
         (tmp_path / "bad.inter").write_text("userID\titem\n0\t5\n")
         read_mmrec(tmp_path / "bad.inter")
+
+
+def test_an_interactions_file_that_is_cut_short_is_named(tmp_path):
+    path = tmp_path / "baby.inter.gz"
+    path.write_bytes(gzip.compress(b"userID\titemID\n" + b"".join(b"%d\t1\n" % n for n in range(9999)))[:-500])
+    with pytest.raises(DataError, match=r"baby.inter.gz: not readable as a table"):
+        read_mmrec(path)
 
 
 def test_recbole_atomic_files(tmp_path):

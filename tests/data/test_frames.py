@@ -40,7 +40,7 @@ class TestUnderstood:
         assert shop.interactions["rating"].tolist() == [5, 4, 3, 2]
         assert "d" not in {item for _, item in pairs(shop)}  # cold, and kept
 
-    @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".csv.gz"])
+    @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".csv.gz", ".CSV.GZ"])
     def test_files_give_what_frames_give(self, tmp_path, suffix):
         for name, table in (("log", LOG), ("items", ITEMS)):
             path = tmp_path / f"{name}{suffix}"
@@ -230,6 +230,15 @@ class TestPictures:
             "",
         ]
 
+    def test_accents_in_two_spellings_meet(self, tmp_path):
+        one, two = "caf\xe9", "cafe\u0301"  # é as one character, and as macOS writes it
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{two}.png")
+        log = pd.DataFrame({"user": ["u", "v"], "item": [one, "x"]})
+        assert read_frames(log, images=tmp_path).items["image"].tolist() == [f"{two}.png", ""]
+        items = pd.DataFrame({"item": [one, "x"], "image": [f"{one}.png", None]})
+        assert read_frames(log, items, images=tmp_path).items["image"].tolist() == [f"{two}.png", ""]
+        assert read_frames(log, items, images=tmp_path).image(0).size == (4, 4)
+
     def test_refused(self, folder, tmp_path):
         with pytest.raises(DataError, match=r"row 0 names the image 'gone.png', .* \(1 such rows\)"):
             read_frames(LOG, ITEMS.assign(image=["gone.png", "a.png", "", ""]), images=folder)
@@ -335,6 +344,17 @@ class TestFiles:
         (tmp_path / "image.csv").write_text("1,2")
         with pytest.raises(DataError, match=r"image.csv: features are read from .npy"):
             read_frames(LOG, ITEMS, {"image": tmp_path / "image.csv"})
+
+
+@pytest.mark.parametrize("damage", ["cut short", "overwritten"])
+def test_a_damaged_gzip_file_is_named(tmp_path, damage):
+    path = tmp_path / "log.csv.gz"
+    pd.DataFrame({"user": np.arange(20_000), "item": np.arange(20_000) * 7919 % 20_011}).to_csv(path, index=False)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + (b"\xff" * 999 + content[middle + 999 :] if damage == "overwritten" else b""))
+    with pytest.raises(DataError, match=r"log.csv.gz: not readable as .csv"):
+        read_frames(path)
 
 
 def test_natural_order():

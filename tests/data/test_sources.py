@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,9 @@ class TestAmazon2014:
         (tmp_path / "cut.b").write_bytes(whole[:-1])
         with pytest.raises(DataError, match=r"cut.b: the last record is cut short"):
             read_amazon_2014(reviews_2014(tmp_path), image_features=tmp_path / "cut.b", filters=ALL)
+        (tmp_path / "cut.b.gz").write_bytes(gzip.compress(whole)[:-20])
+        with pytest.raises(DataError, match=r"cut.b.gz: the archive is damaged or cut short"):
+            read_amazon_2014(reviews_2014(tmp_path), image_features=tmp_path / "cut.b.gz", filters=ALL)
 
 
 def test_amazon_2018(tmp_path):
@@ -226,6 +230,16 @@ def test_yelp_with_several_photos(tmp_path):
         read_yelp(files["review"], photos=files["photos"])
 
 
+def test_yelps_photos_in_an_archive_or_nowhere(tmp_path):
+    files = yelp_files(tmp_path)
+    archive = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", files["images"]))
+    data = read_yelp(files["review"], photos=files["photos"], images=archive, filters=ALL)
+    assert data.items["images"].tolist() == ["p0.jpg|p2.jpg", "", ""] and data.image(0).size == (4, 4)
+    for wrong in (tmp_path / "nowhere", files["photos"]):
+        with pytest.raises(DataError, match="is neither a folder nor a zip archive"):
+            read_yelp(files["review"], photos=files["photos"], images=wrong, filters=ALL)
+
+
 @pytest.fixture
 def movies(tmp_path) -> Path:
     log = pd.DataFrame({"userId": [1, 1, 2, 2, 10], "movieId": [1, 20, 1, 20, 3], "rating": [4.0, 0.5, 3, 5, 5],
@@ -248,6 +262,29 @@ def test_movielens_with_posters_and_overviews(movies):
     assert data.items["genres"][1] == "" and data.items["image"].tolist() == ["", "", "20.jpg"]
     assert "1 of 3 movies have an overview" in data.card["notes"]
     assert len(read_movielens(movies, filters=Filters(2, 2))) == 4
+
+
+def test_movies_that_share_a_tmdb_id_share_its_overview(movies):
+    (movies / "links.csv").write_text("movieId,imdbId,tmdbId\n1,0114814,629\n3,1,\n20,2,629\n")
+    pd.DataFrame({"tmdbId": ["629", None], "overview": ["Five men.", "Lost."]}).to_csv(movies / "t.csv", index=False)
+    data = read_movielens(movies, movies / "t.csv", filters=ALL)
+    assert [text.endswith(". Five men.") for text in data.items["text"]] == [True, False, True]
+    (movies / "links.csv").write_text("movieId,imdbId\n1,0114814\n")
+    with pytest.raises(DataError, match=r"links.csv: there is no column 'tmdbId'"):
+        read_movielens(movies, movies / "t.csv", filters=ALL)
+
+
+def test_titles_that_pandas_takes_for_missing(movies):
+    (movies / "movies.csv").write_text("movieId,title,genres\n1,NA,Drama\n3,,None\n20,1984,\n")
+    data = read_movielens(movies, filters=ALL)
+    assert data.items["title"].tolist() == ["NA", "", "1984"] and data.items["genres"].tolist() == ["Drama", "None", ""]
+    assert data.items["text"].tolist() == ["NA. Drama", "None", "1984."]
+
+
+def test_movielens_10m_is_utf_8(tmp_path):
+    (tmp_path / "ratings.dat").write_text("1::1::5::978300760\n2::1::3::978300761\n")
+    (tmp_path / "movies.dat").write_bytes("1::Misérables, Les (1995)::Drama|Musical\n".encode())
+    assert read_movielens(tmp_path, filters=ALL).items["title"].tolist() == ["Misérables, Les (1995)"]
 
 
 def test_movielens_of_2003_has_latin_letters(tmp_path):

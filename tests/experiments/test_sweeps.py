@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
 import time
+import types
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import mmrec_lite as mm
-from mmrec_lite.experiments import collect, run_cells
+from mmrec_lite.experiments import collect, run_cells, sweep_lesson
 from mmrec_lite.experiments.runs import Busy, claim
 from tests.tiny import tiny_shop
 
@@ -163,3 +167,25 @@ def test_a_dask_cluster_of_two_workers(shop, tmp_path):
     alone = mm.sweep("micro", shop, grid={"k": [2, 3, 4]}, dim=4, **FIXED)
     assert alone["recall@20"].tolist() == table["recall@20"][:3].tolist()
     assert len(collect(tmp_path)) == 3
+
+
+def test_a_lesson_s_points_are_plain_and_keep_their_ids(tmp_path, monkeypatch):
+    papermill = pytest.importorskip("papermill")
+    lesson, given = tmp_path / "lesson.ipynb", []
+    lesson.write_text("{}")
+
+    def execute(source, target, parameters, **_):
+        given.append(parameters)
+        return types.SimpleNamespace(cells=[])
+
+    monkeypatch.setattr(papermill, "inspect_notebook", lambda file: dict.fromkeys(["k", "dims", "folder"]))
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    grid = {"k": np.arange(5, 6), "dims": [(1, np.float32(0.5))], "folder": [tmp_path]}
+    rows = sweep_lesson(lesson, grid, tmp_path / "out", progress=False)
+    assert "error" not in rows and rows["k"].tolist() == [5]
+    plain = {"k": 5, "dims": [1, 0.5], "folder": str(tmp_path)}
+    assert given == [plain] and type(given[0]["k"]) is int and type(given[0]["dims"]) is list
+    key = json.dumps([hashlib.sha256(b"{}").hexdigest(), plain], sort_keys=True)
+    assert rows["id"].tolist() == [f"lesson-{hashlib.sha256(key.encode()).hexdigest()[:10]}"]
+    with pytest.raises(ValueError, match=r"object .* among \['k'\] cannot be a notebook's parameter"):
+        sweep_lesson(lesson, {"k": [object()]}, tmp_path / "out", progress=False)

@@ -10,6 +10,7 @@ import pytest
 import mmrec_lite as mm
 from mmrec_lite import plots
 from mmrec_lite.maps import Frame, align, pca_map
+from mmrec_lite.probes import linear_probe
 from tests.test_plots import make_shop
 
 explorers = pytest.importorskip("mmrec_lite.explorers")
@@ -138,3 +139,31 @@ def test_data_that_plant_nothing_are_mapped_without_probes(shop):
     assert "Not drawn" not in explorer.status.value and "probes read nothing" in explorer.status.value
     explorer.controls["item"].value = 2
     assert "Chosen: &lt;b&gt;thing&lt;/b&gt; &amp; 2" in explorer.status.value
+
+
+@pytest.mark.parametrize(
+    ("labels", "read"),
+    [
+        ("aaaabbbbccde", "aaaabbbboooo"),  # rare ones are one label
+        ("aaaaabbbbbbc", "ooooobbbbbbo"),  # too few even together: the next label joins
+        ("abcdefghijkl", None),
+        ("aaaaaaaaaaaa", None),
+    ],
+)
+def test_rare_labels_are_probed_as_one_and_coloured_as_they_are(shop, labels, read):
+    rare = shop.replace(items=shop.items.assign(category=list(labels)))
+    explorer = explorers.EmbeddingMapExplorer(frames(), rare, shown=("a", "b"))
+    assert "Not drawn" not in explorer.status.value
+    probes = explorer.probes(2, "a")
+    if read is None:
+        assert len(probes) == 0 and "probes read nothing" in explorer.status.value
+    else:
+        assert probes["category"] == linear_probe(explorer.frames[2].spaces["a"], list(read))
+    assert explorer.params["colour"] == "category" and list(explorer.factors["category"]) == list(labels)
+
+
+def test_a_dot_can_be_clicked_again(explorer):
+    explorer.picture.clicked = 7
+    explorer.controls["item"].value = 2
+    explorer.picture.clicked = 7
+    assert explorer.params["item"] == 7

@@ -117,3 +117,20 @@ def test_a_switch_changes_the_lists_and_says_what_is_new():
         np.testing.assert_allclose(sum(old[1].parts.values()), 1, atol=1e-6)
     assert max(new) > 0
     assert explorer.static([0], off=["nothing", "text"]).get_figheight() > explorer.static([0]).get_figheight()
+
+
+def test_a_user_with_few_items_left_has_a_short_shelf():
+    split = mm.split(tiny_shop(n_items=10, per_user=8), "ratio", seed=0)
+    models = {"looks": mm.create("content_knn", split), "best": mm.create("popularity", split)}
+    explorer = explorers.RecommendationsExplorer(models, split, k=8)
+    assert "Not drawn" not in explorer.status.value
+    explorer.controls["off"].value = "image"
+    assert "Not drawn" not in explorer.status.value
+    for place, user in enumerate(explorer.users):
+        left = np.setdiff1d(np.arange(10), split.history(user))
+        assert len(left) < 8
+        for off in ("nothing", "image"):
+            for row in explorer.shelves(place, "held out for the test", off)[1:]:
+                assert sorted(row.items) == left.tolist() and len(row.hits) == len(left)
+                assert "0 new" in row.note or off == "nothing" or row.note.endswith("unchanged")
+    assert explorer.static([0], off=["nothing", "image"]).get_figheight() > 0

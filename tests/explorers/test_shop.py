@@ -95,3 +95,15 @@ def test_a_user_without_choices_is_an_empty_row(tmp_path: Path) -> None:
     explorer = ShopExplorer(bare, user=4)
     assert explorer.describe(explorer.params) == "User 4; ratio, random: 0 train, 0 valid, 0 test."
     assert "Not drawn" not in explorer.status.value
+
+
+@pytest.mark.parametrize(("start", "words"), [(0, "User 2; "), (1_000_000_000, "User 2 from Sep 2001 to Sep 2001; ")])
+def test_positions_order_the_choices_and_are_no_dates(tmp_path: Path, start: int, words: str) -> None:
+    small = make_shop(tmp_path)
+    timed = small.replace(interactions=small.interactions.assign(timestamp=start + np.arange(24)[::-1]))
+    explorer = ShopExplorer(timed, user=2)
+    described = explorer.describe({"user": 2, "protocol": "leave one out"})
+    assert described.startswith(words) and "Earlier than a training choice: 0 of 1 test choices." in described
+    row = explorer.history(2, "leave one out")
+    assert len(row.dates) == (4 if start else 0)
+    assert row.items == timed.interactions["item"][timed.interactions["user"] == 2].tolist()[::-1]

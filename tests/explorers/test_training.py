@@ -71,6 +71,25 @@ def test_runs_are_kept_by_their_settings_and_drawn_behind(explorer):
     assert plots.png(figure) == plots.png(explorer.static())
 
 
+def test_run_says_what_came_out_of_the_settings_shown(explorer):
+    run = explorer.run()
+    assert f"{run.state}, {len(run.rows)} epochs" in explorer.status.value and "<table" in explorer.table.value
+    assert "not run yet" not in explorer.picture.value
+
+
+def test_kept_pictures_are_dropped_under_their_lock(explorer):
+    locked = []
+
+    class Kept(type(explorer._kept)):
+        def clear(self):
+            locked.append(explorer._lock.locked())
+            super().clear()
+
+    explorer._kept = Kept()
+    explorer.refresh()
+    assert locked == [True]
+
+
 def test_cancel_stops_before_the_next_batch(monkeypatch):
     many = mm.split(tiny_shop(n_users=400), "ratio", seed=0)  # three batches an epoch
     explorer = explorers.TrainingExplorer(many, ["micro"], epochs=2)

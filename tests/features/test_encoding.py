@@ -107,6 +107,26 @@ def test_sixteen_bits_are_scaled_not_clipped(folder):
     assert kinds == ("grey",) and picture.getpixel((0, 0)) == (128, 128, 128)
 
 
+def test_sixteen_bits_of_either_order_are_scaled():
+    buffer = io.BytesIO()
+    Image.frombytes("I;16B", (4, 4), struct.pack(">16H", *[32768] * 16)).save(buffer, "TIFF")
+    picture, kinds = read_picture(buffer.getvalue(), "deep.tif")
+    assert kinds == ("grey",) and picture.getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_whatever_pillow_raises_one_picture_ends_no_catalogue(folder):
+    """Pillow lets struct.error out for a damaged EXIF block, and IndexError for a GIF that ends early."""
+    Image.new("RGB", (8, 8)).save(folder / "exif.png", exif=b"Exif\0\0II*\0\x08")
+    (folder / "early.gif").write_bytes((folder / "moving.gif").read_bytes()[:-1] + b"!")
+    _, present, report = encode_pictures(["exif.png", "early.gif", "red.png"], Colour(), folder)
+    assert report.unusable == {"corrupt": ["exif.png", "early.gif"]} and present.tolist() == [False, False, True]
+
+
+def test_a_name_that_no_file_can_have_is_missing():
+    _, _, report = encode_pictures(["a\0.png", None], Colour())
+    assert report.unusable == {"missing": ["a\0.png"]}
+
+
 def test_a_bomb_is_refused_before_it_is_decoded():
     with pytest.raises(BadPicture, match=r"huge: x\.png has 9,000 x 9,000 pixels"):
         read_picture(bomb(9_000, 9_000), "x.png")
@@ -162,6 +182,7 @@ def test_pictures_are_found_by_their_names():
         "c": ["c-1.webp"],
         "d_1": ["d_1.jpg"],
     }
+    assert pictures_by_item(["cafe\u0301_2.jpg"], ["caf\xe9"]) == {"caf\xe9": ["cafe\u0301_2.jpg"]}, "as macOS writes é"
 
 
 def catalogue(folder: Path | None, **columns) -> MultimodalDataset:
@@ -188,6 +209,19 @@ def test_one_call_makes_what_the_methods_read(folder):
     assert full.sequences["keywords"].mask[:, 0].tolist() == [True, True, False, False]
     assert full.card["pictures"]["unusable"] == {"corrupt": ["cut.jpg"]} and report.without == 2
     assert full.card["encoders"]["image"]["sha256"] == "c" * 64
+
+
+def test_a_picture_that_cannot_be_used_leaves_both_columns(folder, tmp_path):
+    data = catalogue(folder, image=["gone.png", "red.png", "", ""],
+                     images=["gone.png|red.png|cut.jpg", "red.png|green.png", "", None])  # fmt: skip
+    with pytest.raises(DataError, match=r"image 'gone.png' is not in .*; correct the items' `image` column"):
+        data.save(tmp_path / "before")
+    full, _ = add_features(data, image=Colour())
+    assert full.items["image"].tolist() == ["red.png", "red.png", "", ""]
+    assert full.items["images"].tolist() == ["red.png", "red.png|green.png", "", ""]
+    full.save(tmp_path / "after")
+    with pytest.raises(DataError, match=r"image 'gone.png' is not in .*; correct the items' `images` column"):
+        data.replace(items=data.items.drop(columns="image")).save(tmp_path / "before")
 
 
 def test_nothing_to_encode_is_refused(folder):

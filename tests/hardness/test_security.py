@@ -9,13 +9,15 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image, ImageFile
 
 from mmrec_lite.data import DataError, storage
 from mmrec_lite.data.storage import image_bytes, open_image
+from mmrec_lite.features.pictures import BadPicture, read_picture
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = sorted((REPOSITORY / "mmrec_lite").rglob("*.py"))
@@ -109,6 +111,42 @@ def test_pictures_that_are_none(tmp_path, what, tried):
     with pytest.raises(DataError, match=r"the image 'bad.png' of item 3 cannot be decoded"):
         open_image(tmp_path, "bad.png", 3)
     tried("pictures that are bombs, halves, empty or none", 1, "refused: cannot be decoded, item named")
+
+
+def test_what_a_decoder_raises_is_the_files_fault_but_for_memory(tmp_path, monkeypatch, tried):
+    (tmp_path / "bad.png").write_bytes(good_png())
+    for raised in (struct.error("short"), IndexError(), TypeError(), AttributeError()):
+        monkeypatch.setattr(ImageFile.ImageFile, "load", Mock(side_effect=raised))
+        with pytest.raises(DataError, match=r"the image 'bad.png' of item 3 cannot be decoded"):
+            open_image(tmp_path, "bad.png", 3)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", Mock(side_effect=MemoryError()))
+    with pytest.raises(MemoryError):
+        open_image(tmp_path, "bad.png", 3)
+    tried("pictures that are bombs, halves, empty or none", 4, "refused: cannot be decoded, item named")
+
+
+def test_no_picture_starts_another_program(tmp_path, monkeypatch, tried):
+    """An EPS file is a program for Ghostscript, whatever its name says."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was called"))
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "a.jpg").write_bytes(eps)
+    assert Image.open(tmp_path / "a.jpg").format == "EPS", "or this tries nothing"
+    with pytest.raises(DataError, match="cannot be decoded"):
+        open_image(tmp_path, "a.jpg", 0)
+    with pytest.raises(BadPicture, match="corrupt"):
+        read_picture(eps, "a.jpg")
+    tried("programs called pictures", 2, "refused: no format that is decoded here")
+
+
+def test_a_picture_that_an_archive_does_not_give_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.writestr("a.png", good_png())
+    content = bytearray((tmp_path / "p.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # encrypted, or so its directory says
+    content[6] |= 1
+    (tmp_path / "p.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"image 'a.png' in .*p.zip cannot be read \(.*encrypted"):
+        image_bytes(tmp_path / "p.zip", "a.png")
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "a/../../secret.png", "..", "a/..\\..\\secret.png"])

@@ -328,3 +328,9 @@ def test_hyper_parameters_are_checked(split):
         make(split, variant="w/o cima")
     with pytest.raises(ValueError, match="'CLIP' has no modality weights"):
         make(split, variant="CLIP").modality_weights()
+
+
+def test_a_catalogue_smaller_than_the_candidates_trains():
+    small = mm.split(tiny_shop(n_items=12, per_user=6), "ratio", seed=0)
+    frame = mm.fit(make(small, n_candidates=16), small, epochs=1, progress=False).frame
+    assert np.isfinite(frame["bpr"].dropna()).all() and frame["stage"].iloc[-1] == "recommend"

@@ -13,12 +13,12 @@ from tests.tiny import tiny_shop
 B, M, L, N_ITEMS, D = 6, 5, 3, 9, 4
 
 
-def case(mixing: str, seed: int = 0):
+def case(mixing: str, seed: int = 0, n_items: int = N_ITEMS, m: int = M):
     g = torch.Generator().manual_seed(seed)
     users = torch.randn(B, D, generator=g, dtype=torch.float64)
-    layers = [torch.randn(N_ITEMS, D, generator=g, dtype=torch.float64) for _ in range(L)]
-    positives, candidates = torch.randint(N_ITEMS, (B,), generator=g), torch.randint(N_ITEMS, (B, M), generator=g)
-    alpha = torch.rand(L, B, M if mixing == "candidate" else 1, generator=g, dtype=torch.float64)
+    layers = [torch.randn(n_items, D, generator=g, dtype=torch.float64) for _ in range(L)]
+    positives, candidates = torch.randint(n_items, (B,), generator=g), torch.randint(n_items, (B, m), generator=g)
+    alpha = torch.rand(L, B, m if mixing == "candidate" else 1, generator=g, dtype=torch.float64)
     return users, layers, positives, candidates, alpha
 
 
@@ -29,7 +29,7 @@ def loop(users, layers, positives, candidates, alpha) -> np.ndarray:
         items = layers[hop].detach().numpy()
         for b in range(B):
             best = -np.inf
-            for m in range(M):
+            for m in range(candidates.shape[1]):
                 a = float(alpha[hop, b, m if alpha.shape[2] > 1 else 0])
                 mixed = a * items[positives[b]] + (1 - a) * items[candidates[b, m]]
                 score = users[b].numpy() @ mixed
@@ -46,8 +46,15 @@ def test_negatives_are_the_loops(mixing, seed):
 
 
 @pytest.mark.parametrize("mixing", ["hop", "candidate"])
-def test_gradient_reaches_the_items_mixed(mixing):
-    users, layers, positives, candidates, alpha = case(mixing)
+def test_more_candidates_than_items(mixing):
+    parts = case(mixing, n_items=5, m=16)
+    np.testing.assert_allclose(mixgcf_negatives(*parts).numpy(), loop(*parts), atol=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"n_items": 5, "m": 16}], ids=["more items", "more candidates"])
+@pytest.mark.parametrize("mixing", ["hop", "candidate"])
+def test_gradient_reaches_the_items_mixed(mixing, sizes):
+    users, layers, positives, candidates, alpha = case(mixing, **sizes)
     layers = [x.requires_grad_() for x in layers]
 
     def negatives(*layers):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +69,15 @@ def image_vectors(path: str | Path, wanted: set[str]) -> tuple[list[str], np.nda
     """The ids and (n, 4096) float32 vectors of the wanted products, streamed from an `image_features_*.b` file."""
     ids, rows = [], []
     with opened(path) as file:
-        while head := file.read(_ID):
-            body = file.read(4 * _WIDTH)
+        while True:
+            try:
+                head, body = file.read(_ID), file.read(4 * _WIDTH)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise DataError(
+                    f"{Path(path).name}: the archive is damaged or cut short ({error}); fetch it again."
+                ) from None
+            if not head:
+                break
             if len(head) < _ID or len(body) < 4 * _WIDTH:
                 raise DataError(f"{Path(path).name}: the last record is cut short; fetch the file again.")
             item = head.decode("ascii", "replace").strip()

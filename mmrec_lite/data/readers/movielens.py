@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,9 +64,10 @@ def _pieces(folder: Path, what: str, kind: str) -> Iterator[pd.DataFrame]:
     if not path.is_file():
         raise DataError(f"movielens: there is no {path.name} in {folder}.")
     options = {"sep": ","} if kind == "csv" else {"sep": "::", "engine": "python", "names": _DAT[what]}
-    # The dat files of 2000 to 2009 are Latin-1, the csv files UTF-8.
-    options |= {"encoding": "utf-8" if kind == "csv" else "latin-1", "index_col": False, "low_memory": False}
+    options |= {"encoding": "utf-8" if kind == "csv" else _encoding(path), "index_col": False, "low_memory": False}
     options.pop("low_memory") if kind == "dat" else None
+    if what == "movies":  # "NA", "null" and "None" are titles, too
+        options |= {"keep_default_na": False, "dtype": {"title": str, "genres": str}}
     with readable(path), pd.read_csv(path, chunksize=_CHUNK, **options) as pieces:
         for piece in pieces:
             for column in _DAT[what]:
@@ -73,13 +75,27 @@ def _pieces(folder: Path, what: str, kind: str) -> Iterator[pd.DataFrame]:
             yield piece
 
 
+def _encoding(path: Path) -> str:
+    """ml-10m's dat files are UTF-8, those of ml-1m Latin-1 (which any bytes can be, so UTF-8 is tried first)."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while block := file.read(1 << 20):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"
+
+
 def _movies(folder: Path, kind: str, kept: set[str]) -> dict[str, dict[str, object]]:
     out: dict[str, dict[str, object]] = {}
     for piece in _pieces(folder, "movies", kind):
-        for movie, title, genres in zip(piece["movieId"].astype(str), piece["title"], piece["genres"], strict=True):
+        titles, all_genres = (piece[column].fillna("") for column in ("title", "genres"))  # a short line lacks some
+        for movie, title, genres in zip(piece["movieId"].astype(str), titles, all_genres, strict=True):
             if movie in kept:
-                names = "" if genres == "(no genres listed)" else str(genres).replace("|", ", ")
-                out[movie] = {"title": title, "genres": names, "text": f"{title}. {names}".strip()}
+                names = "" if genres == "(no genres listed)" else genres.replace("|", ", ")
+                out[movie] = {"title": title, "genres": names, "text": f"{title}. {names}".strip() if title else names}
     return out
 
 
@@ -87,18 +103,24 @@ def _add_overviews(path: Path, folder: Path, described: dict[str, dict[str, obje
     table, what = read_table(path, "overviews", ids=("movieId", "tmdbId"))
     require_column(table, what, "overview", "overview")
     if "movieId" in table:
-        ids = table["movieId"].astype(str)
+        rows = zip(table["movieId"].astype(str), table["overview"].fillna(""), strict=True)
     else:
         require_column(table, what, "tmdbId", "tmdbId")
         links = folder / "links.csv"
         if not links.is_file():
             raise DataError(f"movielens: {what} names movies by tmdbId, which needs links.csv in {folder}.")
-        known = pd.read_csv(links, dtype=str).dropna(subset="tmdbId").set_index("tmdbId")["movieId"]
-        ids = table["tmdbId"].astype(str).map(known)
+        with readable(links):
+            known = pd.read_csv(links, dtype=str, index_col=False)
+        for column in ("movieId", "tmdbId"):
+            require_column(known, links.name, column, column)
+        # Joined, as several movies may have one tmdbId: MovieLens lists some films twice.
+        known = known[["movieId", "tmdbId"]].dropna()
+        told = table[["tmdbId", "overview"]].assign(tmdbId=table["tmdbId"].astype(str)).merge(known, on="tmdbId")
+        rows = zip(told["movieId"], told["overview"].fillna(""), strict=True)
     found = 0
-    for movie, overview in zip(ids, table["overview"].fillna(""), strict=True):
+    for movie, overview in rows:
         if movie in described and overview.strip():
             row = described[movie]
-            row["text"] = f"{row['text'].rstrip('.')}. {overview.strip()}"
+            row["text"] = f"{row['text'].rstrip('.')}. {overview.strip()}".removeprefix(". ")
             found += 1
     log.notes.append(f"{found} of {len(described)} movies have an overview")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +10,8 @@ import pandas as pd
 
 from ..errors import DataError
 from .tables import require_column
+
+__all__ = ["match_pictures", "normal", "picture_paths"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
@@ -22,14 +25,15 @@ def match_pictures(
     may have none; a file that a column names must be there. Raises `DataError` where nothing fits.
     """
     root = Path(images)
-    paths = _picture_paths(root)
+    paths = picture_paths(root)
     if column is not None:
         require_column(catalogue, catalogue_name, column, "image")
     elif "image" in catalogue:
         column = "image"
     wanted = catalogue[column or "item_id"].astype(object)
     wanted = wanted.where(wanted.notna(), "").map(str)
-    found = wanted.map(_lookup(paths, set(wanted), root)).fillna("")
+    by_name = _lookup(paths, set(wanted.map(normal)), root)
+    found = wanted.map(lambda name: by_name.get(name) or by_name.get(normal(name), ""))
     lost = (wanted != "") & (found == "")
     if column is not None and lost.any():
         row = int(lost.to_numpy().argmax())
@@ -48,7 +52,12 @@ def match_pictures(
     return catalogue.assign(image=found), note
 
 
-def _picture_paths(root: Path) -> list[str]:
+def normal(name: str) -> str:
+    """A name with its accents in one way: macOS writes é as two characters, most others as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def picture_paths(root: Path) -> list[str]:
     """All pictures below `root`, sorted, as paths with forward slashes."""
     if root.is_dir():
         names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
@@ -61,14 +70,17 @@ def _picture_paths(root: Path) -> list[str]:
 
 
 def _lookup(paths: list[str], wanted: set[str], root: Path) -> dict[str, str]:
-    """What items may call a picture, with or without its ending, and the path that is meant."""
+    """What items may call a picture, with or without its ending, and the path that is meant.
+
+    The names are `normal`, as those `wanted` must be; a path stands there in its own spelling, too.
+    """
     by_name: dict[str, str] = {}
     for path in paths:
-        stem = str(PurePosixPath(path).with_suffix(""))
+        stem = normal(str(PurePosixPath(path).with_suffix("")))
         if stem in by_name and stem in wanted:
             raise DataError(
                 f"images: {by_name[stem]!r} and {path!r} in {root} both fit {stem!r}; keep one of them, or "
                 f"write the ending in the items' `image` column."
             )
         by_name[stem] = path
-    return by_name | {path: path for path in paths}
+    return by_name | {normal(path): path for path in paths} | {path: path for path in paths}

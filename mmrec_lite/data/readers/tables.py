@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ Source = str | Path | pd.DataFrame
 _BOUNDS = (EARLIEST_DATE, 10**11, 10**14, 10**17)
 TIME_UNITS = ("order", "s", "ms", "us", "ns")
 _PER_SECOND = {"order": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_CUT_SHORT = (EOFError, zlib.error)  # a gzip file that ends early, or is damaged in the middle
 _SYNONYMS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test"}
 
 
@@ -36,8 +38,8 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
     path = Path(source)
     if not path.is_file():
         raise DataError(f"{what}: there is no file {path}.")
-    kinds = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    kind = kinds[-1].lower() if kinds else ""
+    kinds = [suffix for suffix in map(str.lower, path.suffixes) if suffix != ".gz"]
+    kind = kinds[-1] if kinds else ""
     try:
         if kind == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True), path.name
@@ -50,7 +52,7 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
             f"{path.name}: the rows have more cells than the line of column names; name every column, or remove "
             f"the surplus separators."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, *_CUT_SHORT) as error:
         raise DataError(f"{path.name}: not readable as {kind} ({str(error).strip()}).") from None
     raise DataError(f"{path.name}: a table is read from .parquet, .csv or .tsv (also with .gz); convert the file.")
 
@@ -77,7 +79,7 @@ def readable(path: Path) -> Iterator[None]:
             yield
     except DataError:
         raise
-    except (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning) as error:
+    except (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, *_CUT_SHORT) as error:
         raise DataError(f"{path.name}: not readable as a table ({str(error).strip()}).") from None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .logs import Filters, Log, Parts, finish
+from .pictures import picture_paths
 from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters
 
 
@@ -21,7 +22,7 @@ def read_yelp(
     name: str | None = None,
     with_reviews: bool = True,
 ) -> MultimodalDataset:
-    """Read `yelp_academic_dataset_review.json`, `…_business.json`, `photos.json` and the folder of photos.
+    """Read `yelp_academic_dataset_review.json`, `…_business.json`, `photos.json` and the folder or zip of photos.
 
     `category` keeps businesses that have it ("Restaurants"). All photos of a business are named in the column `images`,
     separated by "|", the first one in `image`. Dates are taken as UTC. Streams as `read_amazon_2014` does. Raises
@@ -77,11 +78,11 @@ def _add_photos(
     photos: str | Path, images: Path, kept: set[str], described: dict[str, dict[str, object]], log: Log
 ) -> None:
     found: dict[str, list[str]] = {}
-    absent = 0
+    there, absent = set(picture_paths(images)), 0
     for _, row in records(photos, bad=[]):
         if str(row.get("business_id")) in kept and "photo_id" in row:
             name = f"{whole_letters(row['photo_id'])}.jpg"
-            if images.is_dir() and not (images / name).is_file():
+            if name not in there:
                 absent += 1
                 continue
             found.setdefault(str(row["business_id"]), []).append(name)
