@@ -55,7 +55,7 @@ Every table and figure of the four papers: what the paper says, what came out on
 **How to read it.** *Lecture* profile, seeds 0 and 1, in tables of parts 0 to 4 (each line says how many); a seed draws split, weights and batches. A claim is a pair: the paper puts one above the other. It **agrees** or is
 **reversed** when the difference of the means is larger than the noise (Fisher's least significant difference over labels and seeds, 95 %), else it is **not told apart**.
 τ is Kendall's agreement of our order with the paper's on each of its data sets. Bazaar is small, its signal planted and the trainings short: a disagreement is a result about
-*this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores.
+*this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared.
 
 **On real sets**: the same studies on Amazon's gift cards (`python -m tests.reproduction --data amazon_giftcards`), from raw texts, pictures and reviews: 458 users and 148 items, so that
 much stays within the noise (with the lecture settings, which were chosen on the shop); and, for the tables that compare methods, `figures/real_data.csv` (tuned on validation, small grids). Any data set does: `-p data FOLDER -p protocol given`.

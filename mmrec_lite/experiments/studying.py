@@ -19,7 +19,7 @@ from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.corpora import pretrained_part
 from mmrec_lite.experiments.studies import STUDIES, Study
 from mmrec_lite.experiments.sweeps import run_cells
-from mmrec_lite.methods import method_class
+from mmrec_lite.methods import REGISTRY, method_class
 
 __all__ = ["AGREES", "OPEN", "REVERSED", "judge", "measured", "noise", "run_studies", "run_study"]
 
@@ -55,12 +55,12 @@ def run_studies(
     """
     dataset = load(data)
     todo = [STUDIES[s] if isinstance(s, str) else s for s in chosen]
-    known = {n for s in todo for r in s.recipes.values() for n in method_class(r["method"]).Config.model_fields}
+    known = {name for method in REGISTRY.values() if method.Config for name in method.Config.model_fields}
     for name in hyper.keys() - known:
         close = difflib.get_close_matches(name, known, n=1)
         raise ValueError(
-            f"run_studies: no method of these studies has a setting {name!r}"
-            + (f"; did you mean {close[0]!r}?" if close else f"; they have {', '.join(sorted(known))}.")
+            f"run_studies: no method has a setting {name!r}"
+            + (f"; did you mean {close[0]!r}?" if close else ", nor has run_studies.")
         )
     cells: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     wanted = []

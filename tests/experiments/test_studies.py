@@ -114,5 +114,5 @@ def test_claims_are_judged():
 
 
 def test_a_setting_that_no_method_has_is_refused():
-    with pytest.raises(ValueError, match="no method of these studies has a setting 'epoch'; did you mean 'epochs'"):
+    with pytest.raises(ValueError, match="no method has a setting 'epoch'; did you mean 'epochs'"):
         run_studies(["MICRO Table 6"], "bazaar", epoch=5)
