@@ -44,7 +44,6 @@ SEEDS = (0, 1)
 MORE_SEEDS = (0, 1, 2, 3, 4)  # where parts of one method are compared, which lie close together
 TABLES_OF_PARTS = (
     "MICRO Table 4", "MICRO Table 5", "PAMD Table 3", "PAMD Table 4", "PAMD Table 5", "MCPTR Table 2", "MCPTR Table 3",
-    "MP4SR Table 4",
 )  # fmt: skip
 REAL = "amazon_giftcards"
 HEAD = """# Reproduction
