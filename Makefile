@@ -5,7 +5,9 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 STAMP  := $(VENV)/.stamp
 NOTEBOOKS = $(sort $(wildcard notebooks/[0-9]*.ipynb))
-CELL_TIMEOUT ?= 300
+CELL_TIMEOUT ?= 600
+# Two workers on two cores: numba (UMAP's) would set OpenMP to two threads in a kernel, and MKL would follow and spin.
+ONE_THREAD = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 
 export HF_HUB_OFFLINE := 1
@@ -45,7 +47,7 @@ demo: env  ## the quick tour, executed: its tables and pictures as one page in b
 test: env  ## lint, unit tests, every notebook (nbval and papermill), a real JupyterLab in a browser
 	$(BIN)/ruff check .
 	@command -v apt-get >/dev/null && test "$$(id -u)" = 0 && $(MAKE) --no-print-directory browser || true
-	MMREC_TEST_THREADS=1 OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 \
+	MMREC_TEST_THREADS=1 $(ONE_THREAD) $(PY) -m pytest --numprocesses=2 \
 	  --nbval-lax --nbval-cell-timeout=$(CELL_TIMEOUT) tests $(NOTEBOOKS)
 
 lab: env  ## open the lessons in JupyterLab (this machine only, with a token)
@@ -124,7 +126,7 @@ coverage: env  ## which lines and branches of mmrec_lite the unit tests reach
 	$(PY) -m pytest -m "not browser and not notebook" --cov=mmrec_lite --cov-branch --cov-report=term:skip-covered
 
 mutants: env  ## change losses, graphs and metrics one operator at a time; what no test notices (half an hour)
-	MMREC_TEST_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/mutmut run && $(BIN)/mutmut results
+	MMREC_TEST_THREADS=1 $(ONE_THREAD) $(BIN)/mutmut run && $(BIN)/mutmut results
 
 oldest: $(BIN)/uv  ## unit tests with the oldest versions that pyproject.toml allows, in .venv-oldest
 	@mkdir -p build

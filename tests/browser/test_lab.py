@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LESSONS = sorted(path.name for path in REPOSITORY.glob("notebooks/[0-9]*.ipynb"))
-SECONDS = float(os.environ.get("CELL_TIMEOUT", "300"))
+SECONDS = float(os.environ.get("CELL_TIMEOUT", "600"))
 EXPLORER = """\
 import base64, io
 import ipywidgets as widgets

@@ -81,12 +81,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", server.told or f"bytes {start}-{end - 1}/{end}")
         self.send_header("Content-Length", str(len(server.content) - start))
         self.send_header("ETag", server.etag)
-        self.end_headers()
         body = server.content[start:]
-        if server.cuts:
+        if server.cuts:  # counted before the client can see anything of the answer, and go on
             server.cuts -= 1
             body = body[: server.after]
             self.close_connection = True
+        self.end_headers()
         with suppress(ConnectionError):  # who does not like the head of an answer hangs up
             self.wfile.write(body[: len(body) // 2])
             server.come.set()

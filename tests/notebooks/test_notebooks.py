@@ -32,7 +32,7 @@ BOUNDS = {
 }
 TRAINED, BEST = (0.0, 0.20), 0.03
 MEASURES_NOTHING = {"02_features"}
-CELL_TIMEOUT = int(os.environ.get("CELL_TIMEOUT", "300"))
+CELL_TIMEOUT = int(os.environ.get("CELL_TIMEOUT", "600"))
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
 
