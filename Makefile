@@ -78,13 +78,13 @@ figures: env  ## draw figures/ again: executes the notebooks that save a figure
 	MMREC_FIGURES=$(CURDIR)/figures $(PY) -m tests.notebooks.execute --timeout $(CELL_TIMEOUT) \
 	  $$(grep -l 'save_figure(' $(NOTEBOOKS) /dev/null)
 
-tuning: env  ## choose the lecture settings again, on validation (half an hour)
+tuning: env  ## choose the lecture settings again, on validation (about half an hour on two cores)
 	$(PY) -m tests.tuning
 
-table: env  ## measure the README's table on the shop, 5 seeds (an hour)
+table: env  ## measure the README's table on the shop, 5 seeds (long: one training at a time)
 	$(PY) -m tests.readme_table
 
-reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (an hour or two)
+reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (about two hours on two shared cores)
 	$(PY) -m tests.reproduction
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.
