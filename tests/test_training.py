@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import mmrec_lite as mm
 from mmrec_lite.methods.backbones import LightGCN
-from mmrec_lite.training import CheckpointError, TrainingDiverged
+from mmrec_lite.methods.base import Stage
+from mmrec_lite.training import CheckpointError, TrainingDiverged, make_optimizer
 from tests.tiny import tiny_shop
 
 
@@ -185,6 +186,26 @@ def test_a_stage_may_take_plain_gradient_steps(split, tmp_path):
     mm.fit(whole, split, progress=False)
     mm.fit(resumed, split, progress=False, checkpoint=tmp_path)
     assert same_weights(whole, resumed)
+
+
+def test_adam_takes_the_papers_steps():
+    """Three steps on two groups are those of Kingma and Ba's Algorithm 1, written out."""
+    rates, beta1, beta2, epsilon = (0.1, 0.02), 0.9, 0.999, 1e-8
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.nn.Parameter(torch.randn(5, 3, generator=generator, dtype=torch.float64)) for _ in rates]
+    groups = [{"params": [weight], "lr": rate} for weight, rate in zip(weights, rates, strict=True)]
+    optimizer = make_optimizer(Stage("joint", None, 1, None, groups, 1, None))
+    expected, first, second = [w.detach().clone() for w in weights], [0.0, 0.0], [0.0, 0.0]
+    for t in (1, 2, 3):
+        for i, weight in enumerate(weights):
+            weight.grad = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+            first[i] = beta1 * first[i] + (1 - beta1) * weight.grad
+            second[i] = beta2 * second[i] + (1 - beta2) * weight.grad**2
+            mean, square = first[i] / (1 - beta1**t), second[i] / (1 - beta2**t)
+            expected[i] = expected[i] - rates[i] * mean / (square.sqrt() + epsilon)
+        optimizer.step()
+    for weight, truth in zip(weights, expected, strict=True):
+        torch.testing.assert_close(weight.detach(), truth, rtol=1e-12, atol=1e-12)
 
 
 def test_methods_without_stages_need_no_training(split):

@@ -22,7 +22,7 @@ from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.methods.mixgcf import MixGCF
 from mmrec_lite.nn import hop_layers
 from mmrec_lite.ops import unit_rows
-from tests.benchmarks.process import clock
+from tests.benchmarks.process import clock, optimizer_of
 
 
 class PlainMICRO(MICRO):
@@ -98,7 +98,7 @@ REGISTRY |= {"micro-plain": PlainMICRO, "mixgcf-plain": PlainMixGCF}
 def epoch(model, batches: int | None) -> dict[str, float]:
     """Train one epoch, or its first batches with the rest extrapolated; the graph's rebuild counts once."""
     (stage,) = model.stages()
-    optimizer = torch.optim.Adam(stage.parameters)
+    optimizer = optimizer_of(model, stage)
 
     def one(number: int) -> None:
         generator = torch.Generator().manual_seed(number)

@@ -22,6 +22,7 @@ from mmrec_lite.experiments import peak_memory
 from mmrec_lite.losses import pointwise_loss
 from mmrec_lite.methods import REGISTRY
 from mmrec_lite.methods.pamd import PAMD
+from tests.benchmarks.process import optimizer_of
 
 CANDIDATES = 1000
 # The released program's model: linear maps, raw anchors, the user asks, cross-entropy on single pairs.
@@ -61,7 +62,7 @@ REGISTRY["pamd-plain"] = PlainPAMD
 def recommend(model: PAMD, batches: int) -> dict[str, float]:
     """Seconds of one epoch of the recommendation stage, from its first batches after a warm-up."""
     stage = model.stages()[-1]
-    optimizer = torch.optim.Adam(stage.parameters)
+    optimizer = optimizer_of(model, stage)
     model.train()
     took = []
     for i, batch in enumerate(stage.batches(torch.Generator().manual_seed(0))):

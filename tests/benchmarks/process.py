@@ -8,6 +8,11 @@ import subprocess
 import sys
 import time
 
+import torch
+
+from mmrec_lite.methods.base import Method, Stage
+from mmrec_lite.training import make_optimizer
+
 CPU = bool(os.environ.get("MMREC_BENCH_CPU"))  # a busy machine: one thread, and the processor's seconds instead of all
 clock = time.process_time if CPU else time.perf_counter
 
@@ -29,3 +34,8 @@ def in_a_process(benchmark, label: str, module: str, *arguments: object) -> dict
     measured = benchmark.pedantic(once, rounds=1)
     benchmark.extra_info.update({"label": label, **measured})
     return measured
+
+
+def optimizer_of(model: Method, stage: Stage) -> torch.optim.Optimizer:
+    """Return the stage's optimiser as `fit` makes it; a plain form of a method gets PyTorch's default Adam."""
+    return torch.optim.Adam(stage.parameters) if model.name.endswith("-plain") else make_optimizer(stage)

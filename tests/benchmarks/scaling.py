@@ -27,6 +27,7 @@ from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.experiments import peak_memory
 from mmrec_lite.files import beside
 from mmrec_lite.graphs import bipartite_graph, knn_graph
+from mmrec_lite.training import make_optimizer
 from tests.benchmarks import neighbours
 
 RECORD = Path(__file__).with_suffix(".json")
@@ -85,7 +86,7 @@ def catalogue(n: int) -> dict:
     model = mm.create("micro", split, **settings)
     graph = time.perf_counter() - started
     (stage,) = model.stages()
-    optimizer = torch.optim.Adam(stage.parameters)
+    optimizer = make_optimizer(stage)
     model.train()
     stage.begin_epoch(0)
     started = time.perf_counter()
@@ -107,7 +108,7 @@ def step(method: str, folder: str, hyper: str = "{}") -> dict:
     model = mm.create(method, split, **json.loads(hyper))
     stage, *_ = model.stages()
     weights = [p for group in stage.parameters for p in group["params"]]
-    optimizer = torch.optim.Adam(stage.parameters)
+    optimizer = make_optimizer(stage)
     model.train()
     torch.manual_seed(0)
     stage.begin_epoch and stage.begin_epoch(0)

@@ -25,7 +25,7 @@ from mmrec_lite.methods import REGISTRY
 from mmrec_lite.methods.mp4sr import MP4SR
 from mmrec_lite.methods.sequences import SASRec
 from mmrec_lite.nn import complementary_mixup
-from tests.benchmarks.process import clock
+from tests.benchmarks.process import clock, optimizer_of
 
 USERS, ITEMS, INTERACTIONS = 13_614, 7_670, 131_311  # Amazon Pantry
 WIDTH, CLUSTERS = 768, 120
@@ -137,7 +137,7 @@ class PlainMP4SR(_PaddedPrefixes, MP4SR):
 def stage_epoch(model, name: str, batches: int) -> dict[str, float]:
     """Time some batches of a stage's epoch after one to warm up; the rest is extrapolated."""
     stage = next(stage for stage in model.stages() if stage.name == name)
-    optimizer = torch.optim.Adam(stage.parameters)
+    optimizer = optimizer_of(model, stage)
     model.train()
     stage.begin_epoch and stage.begin_epoch(0)
     times = []
