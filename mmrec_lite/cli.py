@@ -166,7 +166,10 @@ def frames(
     feature: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE", help="Modality and .npy file, row = item; repeat it.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder or zip archive of pictures.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder or zip archive of pictures: ID.jpg, ID_2.jpg, ID/any.jpg, or as --image says."),
+    ] = None,
     user: Annotated[str, typer.Option(help="Column of the user's id.")] = "user",
     item: Annotated[str, typer.Option(help="Column of the item's id.")] = "item",
     timestamp: Annotated[str | None, typer.Option(help="Column of the time (usual: timestamp).")] = None,
@@ -235,7 +238,7 @@ def info(
 def bazaar(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the shop again (minutes).")] = False,
     seed: Annotated[int, typer.Option(help="The shop that grows from this seed.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; bazaar-SEED unless given.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the embedded shop, or make one again from a seed."""
@@ -244,12 +247,10 @@ def bazaar(
             raise DataError("--out goes with --rebuild: the embedded shop needs no folder, use --data bazaar.")
         _show(load("bazaar"), as_json)
         return
-    if out is None:
-        raise DataError("--rebuild needs --out DIR: the embedded shop itself is never overwritten.")
     from .data.bazaar import build
 
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        build(seed=seed, out=out)
+        out = build(seed=seed, out=out)
     _show(load(out), as_json)
 
 

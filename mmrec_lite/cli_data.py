@@ -20,7 +20,10 @@ MinUser = Annotated[int, typer.Option(min=0, help="Drop users with fewer interac
 MinItem = Annotated[int, typer.Option(min=0, help="Drop items with fewer interactions, over and over.")]
 MinRating = Annotated[float | None, typer.Option(help="Drop interactions with a lower rating.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the data set in --out.")]
-Images = Annotated[Path | None, typer.Option(help="Folder or zip archive of pictures called after the item's id.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder or zip archive of pictures called after the item's id: ID.jpg, ID_2.jpg, ID/any.jpg."),
+]
 NoReviews = Annotated[bool, typer.Option("--no-reviews", help="Leave out what users wrote.")]
 Feature = Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Modality and .npy file; repeat it.")]
 Missing = Annotated[
@@ -179,7 +182,7 @@ def _register_logs(app: typer.Typer, show: Show) -> None:
 
     @app.command()
     def movielens(
-        folder: Annotated[Path, typer.Option(help="Folder with ratings.csv and movies.csv (or .dat).")],
+        folder: Annotated[Path, typer.Option(help="Folder, or the zip, with ratings.csv and movies.csv (.dat).")],
         out: Out,
         overviews: Annotated[Path | None, typer.Option(help="Table with overview and movieId or tmdbId.")] = None,
         posters: Images = None,
@@ -189,7 +192,7 @@ def _register_logs(app: typer.Typer, show: Show) -> None:
         """Read MovieLens, with posters and overviews of your own."""
         from .data.readers import read_movielens
 
-        name = ready(out, overwrite, name, folder.resolve().name)
+        name = ready(out, overwrite, name, folder.resolve().name.removesuffix(".zip"))
         filters = _filters(min_user, min_item, min_rating)
         _done(read_movielens(folder, overviews, posters, filters=filters, name=name), out, overwrite, show)
 
@@ -281,14 +284,21 @@ def _register_others(app: typer.Typer, show: Show) -> None:
         source: Annotated[str, typer.Argument(help="amazon-2014, amazon-2018, amazon-2023, goodreads, movielens.")],
         out: Out,
         category: Annotated[str | None, typer.Option(help="Baby, Gift_Cards, poetry, ml-25m, ...")] = None,
+        more: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--with", metavar="FILE", help="A further file: image_features (amazon-2014), reviews (goodreads)."
+            ),
+        ] = None,
     ) -> None:
         """Fetch a public set's files; resumes, and checks them where a checksum is published."""
         from tqdm.auto import tqdm
 
         from .data.download import SOURCES, fetch, published_md5, source_files
 
-        for address in source_files(source, category):
-            known = SOURCES[source]
+        addresses = source_files(source, category, more or [])
+        known = SOURCES[source]
+        for address in addresses:
             checksum = published_md5(address + known.md5) if known.md5 else None
             with tqdm(unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1]) as bar:
 
@@ -298,6 +308,9 @@ def _register_others(app: typer.Typer, show: Show) -> None:
 
                 path = fetch(address, out, checksum=checksum, report=report)
             typer.echo(f"{path}  ({'checksum held' if checksum else 'no checksum is published'})")
+        left = [name for name in known.more if name not in (more or [])]
+        if left:
+            typer.echo(f"Not fetched: {', '.join(left)}; ask for it by --with {left[0]}")
         typer.echo(f"Terms: {known.terms}. See {known.page}")
 
     @app.command()

@@ -18,7 +18,13 @@ def sweep(
     notebook: Annotated[list[str], typer.Argument(metavar="NOTEBOOK", help="With a cell tagged 'parameters'.")],
     parameters: Annotated[
         list[str] | None,
-        typer.Option("--param", "-p", metavar="NAME VALUES", help="A parameter and its values, commas between."),
+        typer.Option(
+            "--param",
+            "-p",
+            metavar="NAME VALUES",
+            help="A parameter and its values, commas between. A value that has commas is written in JSON's quotes, "
+            '\'"a,b"\', several as a JSON list, \'["a,b", "c"]\'.',
+        ),
     ] = None,
     save: Annotated[Path, typer.Option(help="Folder for the executed notebooks and their rows.")] = Path("results"),
     jobs: Annotated[int, typer.Option(help="Processes at a time; -1: one a core.")] = 1,
@@ -34,7 +40,7 @@ def sweep(
     for name, values in pairs:
         if name in grid:
             raise DataError(f"-p {name}: it is given twice; write its values with commas between.")
-        grid[name] = [_value(value) for value in values.split(",")]
+        grid[name] = _values(name, values)
     table = sweep_lesson(file, grid, save, jobs=jobs, threads=threads, dask=dask, timeout=timeout)
     typer.echo(table.drop(columns=["format", "id"], errors="ignore").to_string(index=False))
     failed = int(table["error"].notna().sum()) if "error" in table else 0
@@ -62,6 +68,16 @@ def _arguments(positional: list[str], named: list[str]) -> tuple[Path, list[tupl
     if left:
         raise DataError(f"{left[0]!r} belongs to no -p; write -p NAME {left[0]}.")
     return Path(notebooks[0]), pairs
+
+
+def _values(name: str, text: str) -> list[Any]:
+    """What stands between commas; commas inside of JSON's quotes and brackets part nothing, its array is the list."""
+    values = _value(text)
+    if values == []:
+        raise DataError(f"-p {name} {text}: the list has no value.")
+    if not isinstance(values, list) and text.strip():  # an empty text is a value, too
+        values = _value(f"[{text}]")
+    return values if isinstance(values, list) else [_value(value) for value in text.split(",")]
 
 
 def _value(text: str) -> Any:

@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 import mmrec_lite as mm
 from mmrec_lite.data.sample import shuffle_features
@@ -23,26 +24,30 @@ REAL_ROWS = REPOSITORY / "figures" / "real_data.csv"
 README = REPOSITORY / "README.md"
 SEEDS = (0, 1, 2, 3, 4)
 REFERENCE = "MICRO, image + text"
-ALL = ("ratio", "cold-items", "leave-one-out")
-RECIPES: dict[str, tuple[str, dict, tuple[str, ...]]] = {  # label -> method, hyper-parameters, protocols
-    "random": ("random", {}, ALL),
-    "popularity": ("popularity", {}, ALL),
-    "nearest neighbours in content": ("content_knn", {}, ALL),
-    "MF": ("mf", {}, ALL[:2]),
-    "LightGCN": ("lightgcn", {}, ALL),
-    "LightGCN + features": ("micro", {"variant": "cf+feats"}, ALL[:2]),
-    "LightGCN + shuffled features": ("micro", {"variant": "cf+feats"}, ALL[:2]),
-    "SASRec": ("sasrec", {}, ALL),
-    "MICRO, image": ("micro", {"modalities": ("image",)}, ALL[:2]),
-    "MICRO, text": ("micro", {"modalities": ("text",)}, ALL[:2]),
-    REFERENCE: ("micro", {}, ALL),
-    "MICRO w/o contrast": ("micro", {"variant": "w/o contrast"}, ALL[:2]),
-    "MICRO/feats": ("micro", {"variant": "micro/feats"}, ALL[:2]),
-    "PAMD": ("pamd", {}, ALL),
-    "MCPTR": ("mcptr", {}, ALL),
-    "MCPTR, start CLIP": ("mcptr", {"variant": "CLIP"}, ALL[:2]),
-    "MP4SR": ("mp4sr", {}, ALL),
-    "oracle (knows the planted truth)": ("oracle", {}, ALL),
+PROTOCOLS = ("ratio", "cold-items", "leave-one-out")
+RECIPES: dict[str, tuple[str, dict]] = {  # label -> method, hyper-parameters
+    "random": ("random", {}),
+    "popularity": ("popularity", {}),
+    "nearest neighbours in content": ("content_knn", {}),
+    "nearest neighbours in interactions (ItemKNN)": ("item_knn", {}),
+    "MF": ("mf", {}),
+    "NGCF": ("ngcf", {}),
+    "LightGCN": ("lightgcn", {}),
+    "LightGCN with mixed negatives (MixGCF)": ("mixgcf", {}),
+    "VBPR": ("vbpr", {}),
+    "LightGCN + features": ("micro", {"variant": "cf+feats"}),
+    "LightGCN + shuffled features": ("micro", {"variant": "cf+feats"}),
+    "SASRec": ("sasrec", {}),
+    "MICRO, image": ("micro", {"modalities": ("image",)}),
+    "MICRO, text": ("micro", {"modalities": ("text",)}),
+    REFERENCE: ("micro", {}),
+    "MICRO w/o contrast": ("micro", {"variant": "w/o contrast"}),
+    "MICRO/feats": ("micro", {"variant": "micro/feats"}),
+    "PAMD": ("pamd", {}),
+    "MCPTR": ("mcptr", {}),
+    "MCPTR, start CLIP": ("mcptr", {"variant": "CLIP"}),
+    "MP4SR": ("mp4sr", {}),
+    "oracle (knows the planted truth)": ("oracle", {}),
 }
 SHUFFLED = ("LightGCN + shuffled features",)  # controls: each item has another item's features
 COLUMNS = {  # measured -> printed
@@ -51,6 +56,7 @@ COLUMNS = {  # measured -> printed
     "recall@20 rare": "rare items",
     "recall@20 cold-items": "new items",
     "recall@20 leave-one-out": "next item",
+    "recall@20 leave-one-out rare": "rare next item",
 }
 
 
@@ -61,9 +67,9 @@ def measure(labels: list[str], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     for seed in seeds:
         for label in labels:
             data = shuffle_features(shop, seed=seed) if label in SHUFFLED else shop
-            method, hyper, protocols = RECIPES[label]
+            method, hyper = RECIPES[label]
             row: dict = {"label": label, "seed": seed}
-            for protocol in protocols:
+            for protocol in PROTOCOLS:
                 result = mm.run(
                     method,
                     data,
@@ -74,26 +80,35 @@ def measure(labels: list[str], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
                     save=REPOSITORY / "build" / "table",
                     **hyper,
                 )
+                name = "recall@20" if protocol == "ratio" else f"recall@20 {protocol}"
+                row[name] = result.metrics["recall@20"]
+                if protocol != "cold-items":
+                    row[f"{name} rare"] = result.slices.set_index("bin")["recall@20"]["1-2"]
                 if protocol == "ratio":
-                    row |= {key: result.metrics[key] for key in ("recall@20", "ndcg@20")}
-                    row["recall@20 rare"] = result.slices.set_index("bin")["recall@20"]["1-2"]
-                    row["seconds"] = result.row["seconds fit"]
-                else:
-                    row[f"recall@20 {protocol}"] = result.metrics["recall@20"]
+                    row |= {"ndcg@20": result.metrics["ndcg@20"], "seconds": result.row["seconds fit"]}
             print(row, flush=True)
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def render(rows: pd.DataFrame) -> str:
-    """Draw the Markdown table: mean ± sample standard deviation over the seeds, and p against MICRO."""
-    lines = [f"| | {' | '.join(COLUMNS.values())} | p |", "|---" * (len(COLUMNS) + 2) + "|"]
-    reference = rows[rows["label"] == REFERENCE].sort_values("seed")
-    for label in RECIPES:
-        group = rows[rows["label"] == label].sort_values("seed")
-        cells = [_mean_and_sd(group[column]) for column in COLUMNS]
-        p = "" if label == REFERENCE else _p(reference["recall@20"], group["recall@20"])
-        lines.append(f"| {label} | {' | '.join(cells)} | {p} |")
+    """Draw the Markdown table: mean ± sample standard deviation over the seeds, paired t-tests against MICRO.
+
+    The first column's p-values are printed, alone and by Holm over all lines; in the others * marks p < 0.05 (alone).
+    """
+    lines = [f"| | {' | '.join(COLUMNS.values())} | p | p, Holm |", "|---" * (len(COLUMNS) + 3) + "|"]
+    groups = {label: rows[rows["label"] == label].sort_values("seed") for label in RECIPES}
+    others = [label for label in RECIPES if label != REFERENCE]
+    chances = {column: {label: _p(groups[REFERENCE], groups[label], column) for label in others} for column in COLUMNS}
+    first = chances[next(iter(COLUMNS))]
+    corrected = dict(zip(others, multipletests(list(first.values()), method="holm")[1], strict=True))
+    for label, group in groups.items():
+        cells = [
+            _mean_and_sd(group[column]) + (" *" if place and chances[column].get(label, 1) < 0.05 else "")
+            for place, column in enumerate(COLUMNS)
+        ]
+        cells += [_chance(p[label]) if label in p else "" for p in (first, corrected)]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -103,9 +118,12 @@ def _mean_and_sd(values: pd.Series) -> str:
     return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
 
-def _p(a: pd.Series, b: pd.Series) -> str:
-    value = mm.compare(a.to_numpy(), b.to_numpy())["p_t"]
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _p(a: pd.DataFrame, b: pd.DataFrame, column: str) -> float:
+    return mm.compare(a[column].to_numpy(), b[column].to_numpy())["p_t"]
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def render_real(rows: pd.DataFrame) -> str:

@@ -150,9 +150,17 @@ STUDIES = {
         _REFERENCES
         | {
             "lightgcn": _LIGHTGCN,
-            "sasrec": ({"lr": 1e-3, "patience": 3, "dropout": 0.2, "epochs": 30},),
+            "sasrec": tuple({"lr": 1e-3, "patience": 3, "dropout": share, "epochs": 30} for share in (0.2, 0.5)),
             "pamd": (_PAMD, _PAMD | {"order": "bounded"}, _PAMD | {"base": "lightgcn++"}),
-            "mp4sr": (_MP4SR | {"modalities": "text", "pretrain_epochs": 5, "epochs": 8},),
+            "mcptr": tuple(
+                _MCPTR | {"modalities": "text,image,graph", "pretrain_epochs": 10, "patience": 5} | change
+                for change in ({}, {"start_scale": 0.2}, {"variant": "CLIP"})
+            ),
+            # Texts alone; texts by sentence with the posters' vectors as they are (there are no keywords to read).
+            "mp4sr": tuple(
+                _MP4SR | {"pretrain_epochs": 5, "epochs": 8} | change
+                for change in ({"modalities": "text"}, {"variant": "ResNet-style"})
+            ),
         },
     ),
     # Without pictures PAMD has nothing to part: the encoder's own representation is what it works with.

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
 from mmrec_lite.cli import app
 from mmrec_lite.data import MultimodalDataset, readers
 from mmrec_lite.data.readers import read_frames
+from mmrec_lite.experiments import lessons
 from mmrec_lite.experiments.runs import FORMAT
 
 
@@ -92,6 +94,16 @@ class TestPrepare:
         assert "no file" in refused(prepare(source, "--items", "gone.csv", *out))
         assert not (tmp_path / "out").exists()
 
+    def test_several_pictures_an_item(self, source, tmp_path):
+        (tmp_path / "photos").mkdir()
+        for name in ("0.png", "0_2.png", "5.png"):
+            Image.new("RGB", (2, 2)).save(tmp_path / "photos" / name)
+        result = prepare(source, "--images", tmp_path / "photos", "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert "2 of 9 items have one, 3 in all, 0 files belong to no item" in result.stdout
+        items = MultimodalDataset.load(tmp_path / "out").items
+        assert items["images"].tolist() == ["0.png|0_2.png", "", "", "", "", "5.png", "", "", ""]
+
     def test_it_replaces_only_when_told(self, source, tmp_path):
         assert prepare(source, "--out", tmp_path / "out").exit_code == 0
         assert "is not empty" in refused(prepare(source, "--out", tmp_path / "out"))
@@ -126,10 +138,10 @@ class TestBazaar:
         """A builder that is done at once, and says what it was asked for."""
         asked = []
 
-        def build(seed, out):
+        def build(seed=0, out=None):
             print("drawing pictures")
             asked.append(seed)
-            MultimodalDataset.load(prepared).save(out)
+            return MultimodalDataset.load(prepared).save(Path(f"bazaar-{seed}" if out is None else out))
 
         monkeypatch.setitem(sys.modules, "mmrec_lite.data.bazaar", types.SimpleNamespace(build=build))
         return asked
@@ -139,8 +151,13 @@ class TestBazaar:
         assert built == [7] and json.loads(result.stdout)["interactions"] == 24
         assert "drawing pictures" in result.stderr
 
+    def test_rebuild_names_its_folder_after_the_seed(self, built, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        result = mmrec("data", "bazaar", "--rebuild", "--seed", 7)
+        assert result.exit_code == 0, result.output
+        assert built == [7] and len(MultimodalDataset.load(tmp_path / "bazaar-7")) == 24
+
     def test_mistakes(self, built, tmp_path):
-        assert "--rebuild needs --out" in refused(mmrec("data", "bazaar", "--rebuild"))
         assert "--out goes with --rebuild" in refused(mmrec("data", "bazaar", "--out", tmp_path / "shop"))
         assert built == []
 
@@ -232,6 +249,42 @@ def test_a_metric_that_no_row_has_is_one_line(tmp_path):
     line = refused(mmrec("results", tmp_path, "--metric", "recall@20", "--metric", "xyz"))
     assert line.endswith("no column 'xyz'; they have format, id, method, seed, recall@20.")
     assert "0.5" in mmrec("results", tmp_path, "--metric", "recall@20").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("5,10,20", [5, 10, 20]),
+        ("mf,micro", ["mf", "micro"]),
+        ("0.5", [0.5]),
+        ("", [""]),
+        ("name,description", ["name", "description"]),
+        ('"name,description"', ["name,description"]),
+        ('"mf,micro","popularity"', ["mf,micro", "popularity"]),
+        ('["recbole sgl,cornac bpr", "mf"]', ["recbole sgl,cornac bpr", "mf"]),
+        ("[5, 10]", [5, 10]),
+        ('[["image", "text"], ["text"]]', [["image", "text"], ["text"]]),
+        ('{"a": 1, "b": 2}', [{"a": 1, "b": 2}]),
+        ("[a,b]", ["[a", "b]"]),
+        ("true,null,x", [True, None, "x"]),
+    ],
+)
+def test_values_of_a_sweep(text, values, monkeypatch):
+    asked = []
+
+    def sweep_lesson(file, grid, save, **_):
+        asked.append(grid)
+        return pd.DataFrame({"x": [1]})
+
+    monkeypatch.setattr(lessons, "sweep_lesson", sweep_lesson)
+    for words in (("-p", "text", text), ("-p", f"text={text}")):
+        result = mmrec("sweep", "lesson.ipynb", *words)
+        assert result.exit_code == 0, result.output
+    assert asked == [{"text": values}] * 2
+
+
+def test_a_sweep_over_no_value():
+    assert "-p k []: the list has no value" in refused(mmrec("sweep", "lesson.ipynb", "-p", "k", "[]"))
 
 
 def test_methods_are_listed(monkeypatch):

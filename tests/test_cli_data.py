@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mmrec_lite import features
-from mmrec_lite.data import MultimodalDataset, load
+from mmrec_lite.data import MultimodalDataset, download, load
 from mmrec_lite.data.readers import read_recbole
 from tests.data.test_exchange import write_mmssl
 from tests.data.test_sources import image_file, meta_2014, reviews_2014
@@ -98,6 +99,40 @@ def test_what_the_error_about_nan_recommends_works(tmp_path):
         assert MultimodalDataset.load(tmp_path / "out" / source).present["image"].tolist() == [True, False]
         assert "unknown mark 'x'" in refused(mmrec(*command, "--missing", "x"))
         assert "expected NAME=VALUE" in refused(mmrec(*command, "--missing", "nan", "--missing", "image=nan"))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_download_says_of_checksums_and_further_files(there, tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(address, out, *, checksum, report):
+        report(5, 5)
+        fetched.append((address.rsplit("/", 1)[-1], checksum))
+        return out / fetched[-1][0]
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    monkeypatch.setattr(download, "published_md5", lambda url: "md5:0" if there else None)
+    result = mmrec("data", "download", "movielens", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert fetched == [("ml-latest-small.zip", "md5:0" if there else None)]
+    assert ("checksum held" if there else "no checksum is published") in result.stdout
+    assert "Not fetched" not in result.stdout
+    result = mmrec("data", "download", "amazon-2014", "--category", "Baby", "--out", tmp_path)
+    assert "Not fetched: image_features; ask for it by --with image_features" in result.stdout and len(fetched) == 3
+    result = mmrec("data", "download", "amazon-2014", "--out", tmp_path, "--with", "image_features")
+    assert "Not fetched" not in result.stdout and fetched[-1] == ("image_features_Baby.b", None)
+    line = refused(mmrec("data", "download", "goodreads", "--out", tmp_path, "--with", "x"))
+    assert "goodreads has no further file 'x'; there are: reviews" in line
+
+
+def test_a_movielens_zip_is_prepared_as_it_was_fetched(tmp_path):
+    with zipfile.ZipFile(tmp_path / "ml-latest-small.zip", "w") as archive:
+        archive.writestr("ml-latest-small/ratings.csv", "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n")
+        archive.writestr("ml-latest-small/movies.csv", "movieId,title,genres\n1,Toy Story (1995),Comedy\n")
+    result = mmrec("data", "prepare", "movielens", "--folder", tmp_path / "ml-latest-small.zip", "--min-user", 1,
+                   "--min-item", 1, "--out", tmp_path / "out")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert load(tmp_path / "out").name == "ml-latest-small"
 
 
 def test_the_bazaar_is_encoded_with_a_vocabulary_of_several_words(tmp_path, monkeypatch):

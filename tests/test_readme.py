@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tests import readme_table
 
@@ -31,9 +32,27 @@ def test_every_recipe_was_measured_on_every_seed_and_protocol():
     rows = pd.read_csv(readme_table.ROWS)
     assert set(rows["label"]) == set(readme_table.RECIPES)
     assert (rows.groupby("label")["seed"].apply(sorted).map(tuple) == readme_table.SEEDS).all()
-    for label, (_, _, protocols) in readme_table.RECIPES.items():
-        columns = ["recall@20", "ndcg@20", "recall@20 rare", *(f"recall@20 {p}" for p in protocols if p != "ratio")]
-        assert rows.loc[rows["label"] == label, columns].notna().all(axis=None), label
+    assert rows[list(readme_table.COLUMNS)].notna().all(axis=None)
+
+
+def test_the_tables_chances_are_scipys():
+    """p of a paired t-test, Holm's correction by its definition, and the marks of the other columns."""
+    rows = pd.read_csv(readme_table.ROWS).set_index(["label", "seed"])
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in readme_table.render(rows.reset_index()).split("\n")
+    ]
+    printed = {line[0]: line[1:] for line in lines[2:]}
+    others = [label for label in printed if label != readme_table.REFERENCE]
+    pairs = {c: {o: stats.ttest_rel(rows.loc[readme_table.REFERENCE, c], rows.loc[o, c]).pvalue for o in others}
+             for c in readme_table.COLUMNS}  # fmt: skip
+    worst = 0.0
+    for place, (label, p) in enumerate(sorted(pairs["recall@20"].items(), key=lambda pair: pair[1])):
+        worst = max(worst, min(1.0, p * (len(others) - place)))
+        for shown, value in zip(printed[label][-2:], (p, worst), strict=True):
+            assert shown == ("< 0.001" if value < 0.001 else f"{value:.3f}"), label
+    for place, column in enumerate(readme_table.COLUMNS):
+        marked = {label for label in others if printed[label][place].endswith("*")}
+        assert marked == {label for label in others if place and pairs[column][label] < 0.05}
 
 
 def test_every_link_leads_to_a_file(readme, repository):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DataError", "IndexedVectors", "MultimodalDataset"]
 
+_PIECE = 2**11  # strings hashed at a time
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MultimodalDataset:
@@ -218,5 +220,10 @@ def _feed_column(digest: hashlib._Hash, key: str, values: pd.Series) -> None:
         wide = {"b": "u1", "i": "<i8", "u": "<u8", "f": "<f8"}[values.dtype.kind]
         _feed_array(digest, key, values.to_numpy().astype(wide))
     else:
-        words = values.astype(object).where(values.notna(), None).tolist()
-        digest.update(f"{key}|{json.dumps(words)}|".encode())
+        digest.update(f"{key}|[".encode())
+        for begin in range(0, len(values), _PIECE):  # the JSON list of all, not held as a whole
+            piece = values.iloc[begin : begin + _PIECE]
+            words = piece.astype(object).where(piece.notna(), None).tolist()
+            digest.update(b", " if begin else b"")
+            digest.update(memoryview(json.dumps(words).encode())[1:-1])
+        digest.update(b"]|")

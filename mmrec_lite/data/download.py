@@ -8,9 +8,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from .errors import DataError, listing
 
-__all__ = ["SOURCES", "Source", "fetch", "source_files"]
+__all__ = ["SOURCES", "Source", "fetch", "published_md5", "source_files"]
 
 _BLOCK = 1 << 20
 
@@ -29,13 +29,17 @@ class _MisfitError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A public data set: its files' addresses, `{category}` in them, where it is documented, and its terms."""
+    """A public data set: its files' addresses, `{category}` in them, where it is documented, and its terms.
+
+    `more` has further files by what they hold, large or of use to some only, which are fetched when asked for.
+    """
 
     page: str
     files: tuple[str, ...]
     terms: str
     md5: str = ""  # suffix of the address of a published MD5, empty where none is published
     example: str = ""  # a category
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 _UCSD = "research use; cite the authors named on the page"
@@ -48,6 +52,10 @@ SOURCES = {
         ),
         _UCSD,
         example="Baby",
+        more={
+            "image_features": "https://snap.stanford.edu/data/amazon/productGraph/image_features/categoryFiles/"
+            "image_features_{category}.b"
+        },
     ),
     "amazon-2018": Source(
         "https://nijianmo.github.io/amazon/index.html",
@@ -76,6 +84,10 @@ SOURCES = {
         ),
         _UCSD,
         example="poetry",
+        more={
+            "reviews": "https://datarepo.eng.ucsd.edu/mcauley_group/gdrive/goodreads/byGenre/"
+            "goodreads_reviews_{category}.json.gz"
+        },
     ),
     "movielens": Source(
         "https://grouplens.org/datasets/movielens/",
@@ -87,8 +99,11 @@ SOURCES = {
 }
 
 
-def source_files(name: str, category: str | None = None) -> list[str]:
-    """The addresses of a source's files; Yelp's are behind a form and have none. Raises `DataError`."""
+def source_files(name: str, category: str | None = None, more: Iterable[str] = ()) -> list[str]:
+    """The addresses of a source's files, and of those of its further ones that `more` names.
+
+    Raises `DataError` for Yelp, whose files are behind a form, and for what there is not.
+    """
     if name == "yelp":
         raise DataError("download: Yelp gives its files after a form, at https://business.yelp.com/data/resources/.")
     if name not in SOURCES:
@@ -96,7 +111,12 @@ def source_files(name: str, category: str | None = None) -> list[str]:
     category = category or SOURCES[name].example
     if not re.fullmatch(r"[\w-]+", category):
         raise DataError(f"download: category {category!r} is not made of letters, digits, _ and -.")
-    return [address.format(category=category) for address in SOURCES[name].files]
+    known = SOURCES[name]
+    unknown = [file for file in more if file not in known.more]
+    if unknown:
+        raise DataError(f"download: {name} has no further file {unknown[0]!r}; there are: {listing(known.more)}.")
+    addresses = [*known.files, *(known.more[file] for file in dict.fromkeys(more))]
+    return [address.format(category=category) for address in addresses]
 
 
 def fetch(
@@ -180,13 +200,22 @@ def _fill(
 
 
 def published_md5(url: str, timeout: float = 60.0) -> str | None:
-    """The "md5:…" that a server publishes at `url`, None where it holds none."""
+    """The "md5:…" that a server publishes at `url`, None where it says that there is no such file.
+
+    Raises `DataError` for a file without an MD5, an address that is not https and a server that does not answer.
+    """
+    _require_encrypted(url)
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:
+            _require_encrypted(answer.url)  # where a redirection has led
             found = re.search(r"\b[0-9a-fA-F]{32}\b", answer.read(4096).decode("ascii", "replace"))
     except (OSError, HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError) and error.code in (404, 410):
+            return None
         raise DataError(f"download: the checksum {url} could not be read ({error}).") from None
-    return f"md5:{found[0].lower()}" if found else None
+    if found is None:
+        raise DataError(f"download: {url} holds no MD5, so that what is fetched could not be checked; try again later.")
+    return f"md5:{found[0].lower()}"
 
 
 def _require_encrypted(url: str) -> None:

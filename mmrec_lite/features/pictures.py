@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mmrec_lite.data.readers.pictures import normal
+from mmrec_lite.data.readers.pictures import pictures_by_item
 from mmrec_lite.data.storage import PICTURE_FORMATS
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ MAX_PIXELS = 50_000_000  # 150 MB as RGB; a photograph of today's cameras has ha
 UNUSABLE = ("missing", "zero bytes", "corrupt", "huge")
 CONVERTED = ("grey", "CMYK", "animated", "transparent", "other mode")
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of 16 bits, by the order of their bytes
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 
 class BadPicture(ValueError):
@@ -139,31 +136,3 @@ def _kinds(picture: Image.Image) -> tuple[str, ...]:
     if mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         kinds.append("transparent")
     return tuple(kinds)
-
-
-def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list[str]]:
-    """Which pictures show which item, by their names: `ID.jpg`, `ID_2.jpg`, `ID-3.png` or `ID/anything.jpg`.
-
-    `paths` are relative, with forward slashes. An item's pictures come in the natural order of their names, so `ID.jpg`
-    before `ID_2.jpg` before `ID_10.jpg`. Pictures that fit no item are left out.
-    """
-    known = {normal(name): name for name in ids}
-    found: dict[str, list[tuple]] = {}
-    for path in paths:
-        pure = PurePosixPath(path)
-        if pure.suffix.lower() not in SUFFIXES:
-            continue
-        owner = _owner(pure, known)
-        if owner is not None:
-            parts = re.split(r"(\d+)", str(pure.with_suffix("")))
-            order = tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
-            found.setdefault(owner, []).append((order, path))
-    return {owner: [path for _, path in sorted(entries)] for owner, entries in found.items()}
-
-
-def _owner(path: PurePosixPath, known: dict[str, str]) -> str | None:
-    path = PurePosixPath(normal(str(path)))
-    stem = path.stem
-    cut = re.fullmatch(r"(.+?)[_-]\d+", stem)
-    candidates = [stem, str(path.with_suffix("")), cut[1] if cut else None, path.parent.name, path.parent.as_posix()]
-    return next((known[name] for name in candidates if name in known), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load
+from mmrec_lite.data import dataset as dataset_module
 
 
 def parts(**changes):
@@ -397,3 +399,15 @@ class TestPictures:
         (folder / "x.png").write_bytes(b"not a picture")
         with pytest.raises(DataError, match=r"image 'x.png' of item 0 cannot be decoded"):
             self.shop(folder).image(0)
+
+
+def test_the_hash_of_words_is_that_of_one_json_list(monkeypatch):
+    """It is taken piece by piece; the digest is the one that saved data sets have."""
+    words = pd.Series(["é", None, "", 'say "no", please', "x"])
+    for rows in (0, 1, 2, 5):
+        for size in (1, 2, 4, 100):
+            monkeypatch.setattr(dataset_module, "_PIECE", size)
+            digest = hashlib.sha256()
+            dataset_module._feed_column(digest, "items.a", words[:rows].astype(object))
+            whole = f"items.a|{json.dumps(words[:rows].astype(object).where(words[:rows].notna(), None).tolist())}|"
+            assert digest.hexdigest() == hashlib.sha256(whole.encode()).hexdigest()

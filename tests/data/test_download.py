@@ -46,10 +46,22 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def path_elsewhere(self):
+        return self.server.url.replace("127.0.0.1", "0.0.0.0") + ".md5"
+
     def do_GET(self):
         server, start = self.server, 0
         if self.path.endswith(".md5"):
+            if "missing" in self.path:
+                self.send_error(404)
+                return
+            if "moved" in self.path:
+                self.send_response(302)
+                self.send_header("Location", self.path_elsewhere())
+                self.end_headers()
+                return
             body = f"MD5 (file.bin) = {hashlib.md5(server.content).hexdigest()}\n".encode()
+            body = b"<html>later</html>" if "odd" in self.path else body
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -213,6 +225,19 @@ def test_checksums_are_held(server, tmp_path):
         fetch(server.url, tmp_path / "a", checksum="crc:1")
 
 
+def test_a_checksum_that_is_not_there_and_one_that_is_none(server):
+    assert published_md5(server.url.replace("file.bin", "missing.md5")) is None
+    with pytest.raises(DataError, match=r"odd.md5 holds no MD5, so that what is fetched could not be checked"):
+        published_md5(server.url.replace("file.bin", "odd.md5"))
+    with pytest.raises(DataError, match=r"'http://0.0.0.0:.* is no https address"):  # where a redirection leads
+        published_md5(server.url.replace("file.bin", "moved.md5"))
+    with pytest.raises(DataError, match=r"'http://example.org/a.md5' is no https address"):
+        published_md5("http://example.org/a.md5")
+    server.server_close()
+    with pytest.raises(DataError, match=r"the checksum .* could not be read"):
+        published_md5(server.url.replace("127.0.0.1", "localhost").replace(str(server.server_port), "1") + ".md5")
+
+
 def test_errors_of_the_server(server, tmp_path):
     server.broken = 2
     assert fetch(server.url, tmp_path, wait=0).read_bytes() == CONTENT
@@ -236,7 +261,15 @@ def test_plain_http_is_for_this_machine_only(server, tmp_path):
 def test_addresses_are_made_of_the_category():
     assert source_files("amazon-2014", "Baby")[1].endswith("/meta_Baby.json.gz")
     assert source_files("movielens") == ["https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"]
-    assert all(address.startswith("https://") for name in SOURCES for address in source_files(name))
+    for name, source in SOURCES.items():
+        addresses = source_files(name, more=source.more)
+        assert len(addresses) == len(source.files) + len(source.more)
+        assert all(address.startswith("https://") and "{" not in address for address in addresses)
+    assert len(source_files("amazon-2014", "Baby")) == 2
+    assert source_files("amazon-2014", "Baby", ["image_features"])[2].endswith("/image_features_Baby.b")
+    assert source_files("goodreads", more=["reviews"])[2].endswith("/byGenre/goodreads_reviews_poetry.json.gz")
+    with pytest.raises(DataError, match="movielens has no further file 'reviews'; there are: none"):
+        source_files("movielens", more=["reviews"])
     for name, category, message in (("yelp", None, "after a form"), ("x", None, "unknown source"),
                                     ("amazon-2014", "../etc", "not made of letters, digits")):  # fmt: skip
         with pytest.raises(DataError, match=message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,12 @@ class TestTimes:
         assert whole.tolist() == expected and whole.dtype == np.int64
         assert how in sentence and "'when'" in sentence
 
+    def test_years_that_pandas_cannot_hold_are_shown(self):
+        """A year has 31,556,952 seconds on average."""
+        shop = read_frames(LOG.assign(timestamp=[1_600_000_000_000, 1_600_000_000, 7, 10**17]), time_unit="s")
+        first, last = shop.summary()["time"].split(" to ")
+        assert first == "1970-01-01" and int(last.split("-")[0]) == pytest.approx(1970 + 10**17 / 31_556_952, rel=1e-6)
+
     def test_order_within_a_second_is_kept_by_sorting(self):
         log = pd.DataFrame(
             {
@@ -248,7 +255,31 @@ class TestPictures:
             read_frames(LOG, images=tmp_path / "gone")
         (folder / "a.jpg").write_bytes((folder / "b.jpg").read_bytes())
         with pytest.raises(DataError, match=r"'a.jpg' and 'a.png' in .* both fit 'a'"):
+            read_frames(LOG, ITEMS.assign(image=["", "a", "", ""]), images=folder)
+        with pytest.raises(DataError, match=r"column 'image' names no picture"):
+            read_frames(LOG, ITEMS.assign(image=["", None, "", ""]), images=folder)
+        (folder / "b_1|x.jpg").write_bytes((folder / "b.jpg").read_bytes())
+        (folder / "b").mkdir()
+        (folder / "b_1|x.jpg").rename(folder / "b" / "1|x.jpg")
+        with pytest.raises(DataError, match=r"'b/1\|x.jpg' in .* has a \|"):
             read_frames(LOG, ITEMS, images=folder)
+
+    def test_several_pictures_an_item(self, folder, tmp_path):
+        picture = (folder / "b.jpg").read_bytes()
+        (folder / "b").mkdir()
+        for name in ("b_10.jpg", "b_2.jpg", "b/side.jpg"):
+            (folder / name).write_bytes(picture)
+        shop = read_frames(LOG, ITEMS, images=folder)
+        assert shop.items["image"].tolist() == ["", "a.png", "", "b.jpg"]
+        assert shop.items["images"].tolist() == ["", "a.png", "", "b.jpg|b/side.jpg|b_2.jpg|b_10.jpg"]
+        assert shop.card["notes"] == ["pictures: 2 of 4 items have one, 5 in all, 1 files belong to no item"]
+        shop.save(tmp_path / "saved")
+        with zipfile.ZipFile(tmp_path / "saved" / "images.zip") as archive:
+            assert sorted(archive.namelist()) == ["a.png", "b.jpg", "b/side.jpg", "b_10.jpg", "b_2.jpg"]
+
+    def test_an_id_with_an_ending(self, folder):
+        log = pd.DataFrame({"user": ["u", "v"], "item": ["a.png", "x"]})
+        assert read_frames(log, images=folder).items["image"].tolist() == ["a.png", ""]
 
 
 def log(**columns) -> pd.DataFrame:

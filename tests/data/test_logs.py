@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +61,8 @@ def test_every_filter_is_counted():
 def test_numbers_follow_the_natural_order_of_ids():
     log = small()
     log.filter(Filters(1, 1))
-    data = finish(log, Parts(reviews={0: "first"}), reader="test", name="small")
+    texts = pa.chunked_array([["first", ""], ["", "", ""]], pa.large_string())
+    data = finish(log, Parts(reviews=texts), reader="test", name="small")
     assert data.items["item_id"].tolist() == ["i10", "i8", "i9"] and data.users["user_id"].tolist() == [
         "u1",
         "u2",
@@ -72,11 +74,35 @@ def test_numbers_follow_the_natural_order_of_ids():
 
 
 def test_finer_times_order_the_rows():
-    log = Log("ms")
+    log = Log("ms", per_second=1000)
     for place, time in enumerate((2_900, 2_100, 1_000)):
         log.add("u", f"i{place}", place, time=time)
-    data = finish(log.closed(), Parts(), reader="test", name="ms", time_per_second=1000)
+    log.closed().filter(Filters(1, 1))
+    data = finish(log, Parts(), reader="test", name="ms")
     assert data.interactions["timestamp"].tolist() == [1, 2, 2] and data.interactions["item"].tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize(("per_second", "unit"), [(1, "seconds"), (1000, "milliseconds")])
+def test_times_of_another_unit_are_not_taken(per_second, unit):
+    """1 January 2100 is 130 years of 365 days and 32 leap days after 1 January 1970."""
+    after = (130 * 365 + 32) * 86_400 * per_second
+    log = Log("log", per_second)
+    for wrong in (after, -1, 10**17, 10**30):
+        with pytest.raises(ValueError, match="time"):
+            log.add("u", "i", 0, time=wrong)
+    with pytest.raises(
+        DataError, match=rf"not one interaction.*\. log: 4 times, as {unit}, do not lie between 1970 and"
+    ):
+        log.closed()
+    log = Log("log", per_second)
+    with pytest.raises(ValueError):
+        log.add("u", "i", 0, time=after)
+    for place, time in enumerate((after - 1, 0, 7)):
+        log.add("u", f"i{place}", place, time=time)
+    log.closed().filter(Filters(1, 1))
+    data = finish(log, Parts(), reader="test", name="log")
+    assert data.card["notes"] == [f"log: 1 times, as {unit}, do not lie between 1970 and 2099"]
+    assert data.summary()["time"] == "1970-01-01 to 2099-12-31"
 
 
 def test_what_cannot_be_is_refused():

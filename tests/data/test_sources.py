@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +17,20 @@ from PIL import Image
 from mmrec_lite.data import DataError, MultimodalDataset, split
 from mmrec_lite.data.readers import (
     Filters,
+    movielens,
     read_amazon_2014,
     read_amazon_2018,
     read_amazon_2023,
+    read_frames,
     read_goodreads,
+    read_mmrec,
+    read_mmssl,
     read_movielens,
+    read_recbole,
     read_yelp,
+    streaming,
 )
-from mmrec_lite.data.readers.streaming import literal, plain, records, seconds_of
+from mmrec_lite.data.readers.streaming import literal, plain, records, seconds_of, written
 
 ALL = Filters(1, 1)
 ASINS = ["0000031852", "B00AAAAAA1", "B00AAAAAA2"]
@@ -316,6 +324,148 @@ def test_lines_are_counted_over_blank_ones(tmp_path):
     path = tmp_path / "x.json"
     path.write_text('{"a": 1}\n\n{"a": 2}\n')
     assert list(records(path)) == [(0, {"a": 1}), (2, {"a": 2})]
+
+
+def test_a_line_without_end_is_not_held(tmp_path, monkeypatch):
+    """A packed file of some kilobytes can unpack to one line of gigabytes, and a JSON array has no line breaks."""
+    monkeypatch.setattr(streaming, "LONGEST_LINE", 1000)
+    good = json.dumps({"a": "x" * (1000 - len('{"a": ""}') - 1)}) + "\n"
+    assert len(good) == 1000
+    (tmp_path / "plain.json").write_text(good + good[:-1])
+    assert [line for line, _ in records(tmp_path / "plain.json")] == [0, 1]
+    for name, content in (("long.json", good + good.replace("x", "xx", 1)), ("long.json.gz", good + "x" * 10**6)):
+        write = gzip.compress if name.endswith("gz") else bytes
+        (tmp_path / name).write_bytes(write(content.encode()))
+        bad = []
+        with pytest.raises(DataError, match=rf"{name}: line 2 is longer than 1,000 bytes; one object a line is read"):
+            list(records(tmp_path / name, bad=bad))
+        assert bad == []
+
+
+def test_memory_stays_below_a_bomb(tmp_path):
+    with gzip.open(tmp_path / "bomb.json.gz", "wb", compresslevel=1) as file:
+        for _ in range(300):
+            file.write(bytes(2**20))
+    assert (tmp_path / "bomb.json.gz").stat().st_size < 2**21
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"line 1 is longer than 67,108,864 bytes"):
+            list(records(tmp_path / "bomb.json.gz"))
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_words_are_fetched_for_some_lines_and_packed(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "_PIECE", 2)
+    path = packed(tmp_path / "x.json.gz", [*(json.dumps({"a": f"é{n}"}) for n in range(9)), "{not json"])
+    for places in ([0, 3, 4, 5, 8], [5, 0, 8, 4, 3], [7]):
+        texts = written(path, np.array(places), lambda row: row["a"])
+        assert texts.to_pylist() == [f"é{n}" for n in places] and texts.type == "large_string"
+    with pytest.raises(DataError, match=r"x.json.gz: the file changed while it was read"):
+        written(path, np.array([3, 9]), lambda row: row["a"])
+
+
+def test_what_was_written_is_held_once_and_not_as_python_s_strings(tmp_path):
+    """Read, hashed and saved: of 30 MB of words Python never holds more than half (it does not see Arrow's memory)."""
+    path = tmp_path / "Many.json.gz"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        for n in range(30_000):
+            row = {"reviewerID": f"A{n // 100}", "asin": f"B{n % 100}", "overall": 5.0, "unixReviewTime": 10**9 + n}
+            file.write(json.dumps(row | {"reviewText": f"{n} " + "x" * 1000}) + "\n")
+    tracemalloc.start()
+    try:
+        data = read_amazon_2014(path)
+        data.save(tmp_path / "saved")
+        assert tracemalloc.get_traced_memory()[1] < 15_000_000
+    finally:
+        tracemalloc.stop()
+    assert data.interactions["review"][29_999] == "29999 " + "x" * 1000 and len(data) == 30_000
+
+
+def test_a_time_of_another_unit_costs_its_row_alone(tmp_path):
+    lines = gzip.decompress(reviews_2014(tmp_path).read_bytes()).decode().splitlines()
+    lines[2] = json.dumps(json.loads(lines[2]) | {"unixReviewTime": 1_600_000_000_000})
+    data = read_amazon_2014(packed(tmp_path / "mixed.json.gz", lines), filters=ALL)
+    assert len(data) == 5 and data.summary()["time"] == "2011-03-13 to 2011-03-18"
+    assert data.card["notes"] == [
+        "mixed.json.gz: 1 lines could not be read (line 3)",
+        "mixed.json.gz: 1 times, as seconds, do not lie between 1970 and 2099",
+    ]
+    with pytest.raises(DataError, match=r"not one interaction.*6 lines .*\(line 1.*6 times, as milliseconds"):
+        read_amazon_2023(
+            packed(tmp_path / "far.jsonl.gz", [
+                json.dumps({"user_id": "u", "parent_asin": "i", "rating": 1, "timestamp": 10**16}) for _ in range(6)
+            ])
+        )  # fmt: skip
+
+
+def test_a_table_s_time_of_another_unit_is_refused_with_its_row(movies, tmp_path):
+    table = pd.read_csv(movies / "ratings.csv")
+    table.loc[3, "timestamp"] = 1_600_000_000_000
+    table.to_csv(movies / "ratings.csv", index=False)
+    message = r"row 3 has timestamp 1600000000000, which is no number of seconds between 1970 and 2099 \(1 such rows\)"
+    with pytest.raises(DataError, match=rf"ratings.csv: {message}"):
+        read_movielens(movies, filters=ALL)
+    (tmp_path / "baby.inter").write_text(
+        "userID\titemID\ttimestamp\n" + "".join(f"0\t{n}\t{1_600_000_000_000 if n == 3 else n}\n" for n in range(5))
+    )
+    with pytest.raises(DataError, match=rf"baby.inter: {message}"):
+        read_mmrec(tmp_path / "baby.inter")
+
+
+def test_a_name_that_cannot_be_used_costs_no_reading(tmp_path, monkeypatch):
+    """Nothing lies where the readers are sent: the refusal of the name came first."""
+    odd = tmp_path / "Gift Cards (1)"
+    readers = {
+        read_amazon_2014: "x.json.gz", read_amazon_2018: "x.json.gz", read_amazon_2023: "x.jsonl.gz",
+        read_goodreads: "x.json.gz", read_movielens: "x", read_mmrec: "x.inter", read_mmssl: "x", read_recbole: "x",
+        read_frames: "x/x.csv",
+    }  # fmt: skip
+    for reader, file in readers.items():
+        with pytest.raises(DataError, match=r"'a b' is no usable name"):
+            reader(tmp_path / file, name="a b")
+        if reader is not read_frames:  # which makes a name that is usable
+            with pytest.raises(DataError, match=r"pass name=\.\.\., for 'Gift Cards \(1\)' is no usable name"):
+                reader(odd.with_suffix(Path(file).suffix))
+    with pytest.raises(DataError, match=r"'a b' is no usable name"):
+        read_yelp(tmp_path / "x.json", name="a b")
+
+
+def test_movielens_out_of_the_zip_it_comes_in(movies, tmp_path, monkeypatch):
+    pd.DataFrame({"tmdbId": ["629", "77"], "overview": ["Five men.", None]}).to_csv(tmp_path / "tmdb.csv", index=False)
+    names = ("ratings.csv", "movies.csv", "links.csv")
+    for folder in ("ml-latest-small/", ""):
+        with zipfile.ZipFile(tmp_path / "ml-latest-small.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.write(movies / name, folder + name)
+        data = read_movielens(tmp_path / "ml-latest-small.zip", tmp_path / "tmdb.csv", filters=ALL)
+        apart = read_movielens(movies, tmp_path / "tmdb.csv", filters=ALL, name="ml")
+        assert data.hash == apart.hash and data.name == "ml-latest-small"
+        assert data.card["files"]["zip"]["name"] == "ml-latest-small.zip"
+    with monkeypatch.context() as patched, pytest.raises(DataError, match=r"has 1.. bytes, more than any Movie"):
+        patched.setattr(movielens, "_LARGEST", 100)
+        read_movielens(tmp_path / "ml-latest-small.zip")
+    whole = (tmp_path / "ml-latest-small.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[:-30])
+    with pytest.raises(DataError, match=r"cut.zip is neither a folder nor a zip archive; was it cut short"):
+        read_movielens(tmp_path / "cut.zip")
+    at = whole.index(b"PK\x03\x04") + 30 + len("ratings.csv") + 20
+    (tmp_path / "hurt.zip").write_bytes(whole[:at] + bytes(20) + whole[at + 20 :])
+    with pytest.raises(DataError, match=r"ratings.csv: not readable as a table"):
+        read_movielens(tmp_path / "hurt.zip", filters=ALL)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("ml-100k/u.data", "1\t1\t5\t1\n")
+    with pytest.raises(DataError, match=r"neither ratings.csv nor ratings.dat in .*other.zip"):
+        read_movielens(tmp_path / "other.zip")
+
+
+def test_movielens_1m_out_of_its_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "ml-1m.zip", "w") as archive:
+        archive.writestr("ml-1m/ratings.dat", "1::1::5::978300760\n2::1::3::978300761\n")
+        archive.writestr("ml-1m/movies.dat", "1::Misérables, Les (1995)::Drama|Musical\n".encode("latin-1"))
+    data = read_movielens(tmp_path / "ml-1m.zip", filters=ALL)
+    assert data.items["title"].tolist() == ["Misérables, Les (1995)"] and data.name == "ml-1m"
 
 
 # On real data ---------------------------------------------------------------------------------------------------------

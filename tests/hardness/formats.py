@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from mmrec_lite.data import DataError, MultimodalDataset
+from mmrec_lite.data import DataError, MultimodalDataset, split
 from mmrec_lite.data.readers import (
     Filters,
     read_amazon_2014,
@@ -159,7 +159,7 @@ FORMATS = {
 
 
 def held(form: Format, changed: dict[str, bytes]) -> MultimodalDataset | str:
-    """Read a format with some of its files changed: the data set, valid and saved and read back, or the refusal.
+    """Read a format with some of its files changed: the data set, valid, described, split and saved, or the refusal.
 
     AssertionError, or whatever else the reader raised, where its promise is broken.
     """
@@ -174,9 +174,25 @@ def held(form: Format, changed: dict[str, bytes]) -> MultimodalDataset | str:
             assert any(name.split(".")[0] in str(error) for name in [*form.files, "set:"]), f"no file named: {error}"
             return str(error)
         check_valid(data)
+        check_used(data)
         data.save(Path(place) / "saved")
         assert MultimodalDataset.load(Path(place) / "saved").hash == data.hash
         return data
+
+
+def check_used(dataset: MultimodalDataset) -> None:
+    """What everybody does first with a data set: look at it, and split it, by time where it has one."""
+    assert len(dataset.summary())
+    if "timestamp" in dataset.interactions:
+        assert dataset.interactions["timestamp"].between(0, 4_102_444_799).all(), "before 1970, or after 2099"
+    for protocol in ("ratio", "leave-one-out"):
+        try:
+            parts = split(dataset, protocol, by="time" if "timestamp" in dataset.interactions else None)
+        except DataError as error:  # a handful of rows may leave a part empty
+            assert len(str(error)) > 30, error
+            continue
+        rows = np.concatenate([parts.train, parts.valid, parts.test])
+        assert len(np.unique(rows)) == len(rows) <= len(dataset)
 
 
 def check_valid(dataset: MultimodalDataset) -> None:

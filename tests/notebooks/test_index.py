@@ -23,7 +23,7 @@ def test_every_function_exists(repository):
     classes = {method.__name__: method for method in REGISTRY.values()}
     for name in names:
         module, _, attribute = name.rpartition(".")
-        owner = classes.get(module) or importlib.import_module(f"mmrec_lite.{module}")
+        owner = classes.get(module.rpartition(".")[2]) or importlib.import_module(f"mmrec_lite.{module}")
         assert hasattr(owner, attribute), name
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..dataset import MultimodalDataset
-from .logs import Filters, Log, Parts, finish
+from .logs import Filters, Log, Parts, finish, usable_name
 from .pictures import match_pictures
-from .streaming import identifier, note_bad, number, plain, records, whole
+from .streaming import identifier, note_bad, number, plain, records, whole, written
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ def read_edition(
     files: Mapping[str, Path | None] | None = None,
 ) -> MultimodalDataset:
     """Read who reviewed what when, filter, then fetch words and products of what is left: nothing else is held."""
+    name = usable_name(name, Path(reviews).name.split(".")[0])
     log = _log(edition, reviews)
     log.filter(filters)
-    written = _written(edition, reviews, set(log.rows["place"].tolist())) if with_reviews else None
+    texts = written(reviews, log.rows["place"], partial(_words, edition)) if with_reviews else None
     kept = set(log.items())
     described = {} if meta is None else _described(edition, meta, kept, log)
     root = None
@@ -56,16 +58,15 @@ def read_edition(
     parts = Parts(
         items=described,
         features=features(kept) if features else {},
-        reviews=written,
+        reviews=texts,
         images=root,
         files={"reviews": Path(reviews), "meta": meta and Path(meta), **(files or {})},
     )
-    name = name or Path(reviews).name.split(".")[0]
-    return finish(log, parts, reader=edition.name, name=name, time_per_second=edition.per_second)
+    return finish(log, parts, reader=edition.name, name=name)
 
 
 def _log(edition: Edition, reviews: str | Path) -> Log:
-    log, bad = Log(Path(reviews).name), []
+    log, bad = Log(Path(reviews).name, edition.per_second), []
     for line, row in records(reviews, bad=bad):
         try:
             user, item = identifier(row[edition.user]), identifier(row[edition.item])
@@ -76,12 +77,8 @@ def _log(edition: Edition, reviews: str | Path) -> Log:
     return log.closed()
 
 
-def _written(edition: Edition, reviews: str | Path, places: set[int]) -> dict[int, str]:
-    out = {}
-    for line, row in records(reviews, bad=[]):
-        if line in places:
-            out[line] = plain([row.get(edition.title), row.get(edition.text)])
-    return out
+def _words(edition: Edition, row: dict) -> str:
+    return plain([row.get(edition.title), row.get(edition.text)])
 
 
 def _described(edition: Edition, meta: str | Path, kept: set[str], log: Log) -> dict[str, dict[str, object]]:
@@ -104,5 +101,5 @@ def _with_pictures(
     """Pictures called after the product's id, in a folder or zip archive of one's own."""
     table, note = match_pictures(images, pd.DataFrame({"item_id": ids}), "products", None)
     log.notes.append(note)
-    names = dict(zip(ids, table["image"], strict=True))
-    return Path(images), {item: {**described.get(item, {}), "image": names[item]} for item in ids}
+    names = table.set_index("item_id").to_dict("index")
+    return Path(images), {item: described.get(item, {}) | names[item] for item in ids}

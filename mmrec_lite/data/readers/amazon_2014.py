@@ -51,8 +51,9 @@ def read_amazon_2014(
 
     Products are Python literals, one a line, read by `ast.literal_eval` alone. `image_features` holds records of an
     ASIN (10 bytes) and 4,096 float32 numbers; products without one lack the modality "image". `images` is a folder or
-    zip archive of pictures called after the ASIN. Streams all files in two passes: memory grows with the number of
-    users, items and interactions, not with their words. Raises `DataError`, which names file and line.
+    zip archive of pictures called after the ASIN. Streams all files, the reviews in two passes: memory grows with the
+    number of users, items and interactions and with the words of the reviews that the filters leave, held as UTF-8;
+    without these words if not `with_reviews`. Raises `DataError`, which names file and line.
     """
     features = None
     if image_features is not None:

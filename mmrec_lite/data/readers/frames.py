@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..checks import finite_numbers
+from ..checks import check_name, finite_numbers
 from ..dataset import MultimodalDataset
 from ..errors import DataError
 from ..storage import file_hash
@@ -67,6 +67,7 @@ def read_frames(
     with fewer interactions, over and over until none is left. The card tells what was read and done.
     Raises `DataError`, which names file, row and remedy.
     """
+    name = check_name(name or _name(interactions), "name")
     features = dict(features or {})
     table, table_name = read_table(interactions, "interactions", ids=(user, item))
     asked = {"timestamp": timestamp, "rating": rating, "review": review, "split": split}
@@ -97,7 +98,7 @@ def read_frames(
     }
     user_ids, numbers = _numbered(rows["user"].iloc[kept])
     return MultimodalDataset(
-        name=name or _name(interactions),
+        name=name,
         users=pd.DataFrame({"user_id": user_ids}),
         items=catalogue.iloc[chosen],
         interactions=rows.iloc[kept].assign(user=numbers, item=np.searchsorted(chosen, places[kept])),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..dataset import MultimodalDataset
-from .logs import Filters, Log, Parts, finish
-from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters
+from .logs import Filters, Log, Parts, finish, usable_name
+from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters, written
 
 
 def read_goodreads(
@@ -24,6 +24,7 @@ def read_goodreads(
     `read_only` is off; a file of reviews has no such mark. A rating of 0 means none was given: `min_rating` drops it.
     Streams as `read_amazon_2014` does. Raises `DataError`, which names file and line.
     """
+    name = usable_name(name, Path(interactions).name.split(".")[0])
     log, bad = Log(Path(interactions).name), []
     unread = 0
     for line, row in records(interactions, bad=bad):
@@ -41,15 +42,14 @@ def read_goodreads(
     log.closed().filter(filters)
     parts = Parts(files={"interactions": Path(interactions), "books": books and Path(books)})
     if with_reviews:
-        parts.reviews = _written(interactions, set(log.rows["place"].tolist()))
+        parts.reviews = written(interactions, log.rows["place"], _words)
     if books is not None:
         parts.items = _books(books, set(log.items()), log)
-    return finish(log, parts, reader="goodreads", name=name or Path(interactions).name.split(".")[0])
+    return finish(log, parts, reader="goodreads", name=name)
 
 
-def _written(interactions: str | Path, places: set[int]) -> dict[int, str]:
-    rows = ((line, row) for line, row in records(interactions, bad=[]) if line in places)
-    return {line: plain(row.get("review_text") or row.get("review_text_incomplete")) for line, row in rows}
+def _words(row: dict) -> str:
+    return plain(row.get("review_text") or row.get("review_text_incomplete"))
 
 
 def _books(books: str | Path, kept: set[str], log: Log) -> dict[str, dict[str, object]]:

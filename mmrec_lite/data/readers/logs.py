@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from ..checks import check_name
 from ..dataset import MultimodalDataset
 from ..errors import DataError
 from ..storage import file_hash
+from ..times import LATEST_DATE
 from .tables import natural_order
 
-__all__ = ["Filters", "Log", "finish"]
+__all__ = ["Filters", "Log", "finish", "usable_name"]
 
 
 _MOST = float(np.finfo(np.float32).max)  # what a rating is kept in
@@ -31,13 +34,15 @@ class Filters:
 
 
 class Log:
-    """Interactions as they come, 28 bytes each: ids numbered, times in the source's unit, place in the source.
+    """Interactions as they come, 28 bytes each: ids numbered, `per_second` times a second, place in the source.
 
     `add` takes them one by one from a stream; `closed` makes them arrays. Every filter notes in `counts` what it left.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, per_second: int = 1) -> None:
         self.source = source
+        self.per_second = per_second
+        self._untimely = 0
         self.user_ids: dict[str, int] = {}
         self.item_ids: dict[str, int] = {}
         self.counts: list[dict] = []
@@ -52,11 +57,12 @@ class Log:
     ) -> None:
         """Append one interaction; `place` is its line in the source, `part` its split if there is one.
 
-        Raises ``ValueError``, and appends nothing, for an id that cannot be written, a time beyond 64 bits and a rating
-        that is not finite.
+        Raises ``ValueError``, and appends nothing, for an id that cannot be written, a time before 1970 or after 2099,
+        which was counted in another unit, and a rating that is not finite.
         """
         user.encode(), item.encode()  # half a surrogate pair, which JSON can spell, can be written nowhere
-        if time is not None and not -(2**63) <= time < 2**63:
+        if time is not None and not 0 <= time < LATEST_DATE * self.per_second:
+            self._untimely += 1
             raise ValueError(f"time {time}")
         if rating is not None and not abs(rating) <= _MOST:
             raise ValueError(f"rating {rating}")
@@ -74,8 +80,11 @@ class Log:
     def closed(self) -> Log:
         """Turn the columns into arrays, all or none of whose rows have a time, a rating and a part."""
         n = len(self._places)
+        unit = {1: "seconds", 1000: "milliseconds"}.get(self.per_second, f"1/{self.per_second} s")
+        if self._untimely:
+            self.notes.append(f"{self.source}: {self._untimely} times, as {unit}, do not lie between 1970 and 2099")
         if not n:
-            raise DataError(f"{self.source}: not one interaction could be read.")
+            raise DataError(". ".join([f"{self.source}: not one interaction could be read", *self.notes, ""]).strip())
         for name, column in self._columns.items():
             if len(column) not in (0, n):
                 raise DataError(f"{self.source}: {len(column)} of {n} interactions have a {name}; all or none must.")
@@ -106,7 +115,10 @@ class Log:
         self._count(step)
 
     def filter(self, filters: Filters) -> None:
-        """Ratings, repeated pairs (the first row stays), then the k-core to its fixed point."""
+        """Ratings, repeated pairs (the first row stays), then the k-core to its fixed point.
+
+        Times finer than seconds order the rows, since whole seconds will not hold their order.
+        """
         if filters.min_rating is not None:
             if "rating" not in self.rows:
                 raise DataError(f"{self.source}: min_rating was given, but there are no ratings.")
@@ -121,6 +133,9 @@ class Log:
                 kept,
                 f"users with {filters.min_user}, items with {filters.min_item} or more (fixed after {rounds} rounds)",
             )
+        if self.per_second > 1:
+            order = np.argsort(self.rows["time"], kind="stable")
+            self.rows = {name: values[order] for name, values in self.rows.items()}
 
     def items(self) -> list[str]:
         """The ids of the items that are left, in natural order."""
@@ -153,34 +168,35 @@ class Parts:
 
     items: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # id -> its columns
     features: dict[str, tuple[list[str], np.ndarray]] = field(default_factory=dict)  # modality -> ids, vectors
-    reviews: Mapping[int, str] | None = None  # place in the source -> what was written
+    reviews: pa.ChunkedArray | None = None  # what was written, one text a row of the log
     images: Path | None = None  # folder or archive
     files: Mapping[str, Path | None] = field(default_factory=dict)
     more_items: Iterable[str] = ()  # items that nobody took and yet belong to the catalogue
 
 
-def finish(log: Log, parts: Parts, *, reader: str, name: str, time_per_second: int = 1) -> MultimodalDataset:
+def usable_name(name: str | None, made: str) -> str:
+    """The data set's name, or the one made of what is read; what is unusable is refused before hours of reading."""
+    return check_name(name, "name") if name else check_name(made, "pass name=..., for")
+
+
+def finish(log: Log, parts: Parts, *, reader: str, name: str) -> MultimodalDataset:
     """Number users and items anew, in natural order, and put everything into one data set with its card."""
     ids = natural_order(pd.Series([*log.items(), *parts.more_items], dtype=object))
     place = {item: n for n, item in enumerate(ids)}
-    old_items, old_users = list(log.item_ids), list(log.user_ids)
+    old_users = list(log.user_ids)
     users = natural_order(pd.Series([old_users[n] for n in np.unique(log.rows["user"])], dtype=object))
-    new_user = pd.Index(users, dtype=object)
-    order = np.argsort(log.rows["time"], kind="stable") if time_per_second > 1 else np.arange(len(log))
-    table = pd.DataFrame(
-        {
-            "user": new_user.get_indexer([old_users[n] for n in log.rows["user"][order]]),
-            "item": np.array([place[old_items[n]] for n in log.rows["item"][order]]),
-        }
-    )
+    # Of all ids that were read, filtered ones included: the new number, or -1.
+    new_user = pd.Index(users, dtype=object).get_indexer(old_users)
+    new_item = pd.Index(ids, dtype=object).get_indexer(list(log.item_ids))
+    table = pd.DataFrame({"user": new_user[log.rows["user"]], "item": new_item[log.rows["item"]]})
     if "time" in log.rows:
-        table["timestamp"] = log.rows["time"][order] // time_per_second
+        table["timestamp"] = log.rows["time"] // log.per_second
     if "rating" in log.rows:
-        table["rating"] = log.rows["rating"][order]
+        table["rating"] = log.rows["rating"]
     if "part" in log.rows:
-        table["split"] = log.rows["part"][order]
+        table["split"] = log.rows["part"]
     if parts.reviews is not None:
-        table["review"] = [parts.reviews.get(int(n), "") for n in log.rows["place"][order]]
+        table["review"] = parts.reviews.to_pandas()
     features, present = _aligned(parts.features, place)
     described = sum(item in parts.items for item in ids)
     if parts.items and described < len(ids):

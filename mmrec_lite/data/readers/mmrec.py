@@ -11,9 +11,9 @@ import pandas as pd
 
 from ..dataset import MultimodalDataset
 from ..errors import DataError
-from .logs import Filters, Log, Parts, finish
+from .logs import Filters, Log, Parts, finish, usable_name
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import ids_as_text, number_column, readable, require_column, whole_column
+from .tables import ids_as_text, number_column, readable, require_column, time_column, whole_column
 
 LABELS = {0: "train", 1: "valid", 2: "test"}
 
@@ -34,6 +34,7 @@ def read_mmrec(
     Raises `DataError` for unknown labels and for features with fewer rows than there are items.
     """
     path = Path(interactions)
+    name = usable_name(name, path.name.removesuffix(".gz").removesuffix(".inter"))
     if not path.is_file():
         raise DataError(f"mmrec: there is no file {path}.")
     usual = {"user": "userID", "item": "itemID", "rating": "rating", "timestamp": "timestamp", "split": "x_label"}
@@ -48,7 +49,7 @@ def read_mmrec(
     optional = {key: named[key] in table for key in ("rating", "timestamp", "split")}
     parts = _labels(table[named["split"]], path.name) if optional["split"] else None
     nothing = [None] * len(table)
-    times = whole_column(table[named["timestamp"]], path.name) if optional["timestamp"] else nothing
+    times = time_column(table[named["timestamp"]], path.name) if optional["timestamp"] else nothing
     ratings = number_column(table[named["rating"]], path.name) if optional["rating"] else nothing
     for place, (user, item, time, rating) in enumerate(zip(users, items, times, ratings, strict=True)):
         log.add(user, item, place, time, rating, parts[place] if parts is not None else "")
@@ -62,7 +63,7 @@ def read_mmrec(
     untaken = [str(n) for n in range(rows) if str(n) not in log.item_ids]
     if untaken:
         log.notes.append(f"{len(untaken)} items with a row of features were never taken")
-    return finish(log, Parts(features=vectors, files=files, more_items=untaken), reader="mmrec", name=name or path.stem)
+    return finish(log, Parts(features=vectors, files=files, more_items=untaken), reader="mmrec", name=name)
 
 
 def _ids(values: pd.Series, what: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..dataset import MultimodalDataset
 from ..errors import DataError
-from .logs import Filters, Log, Parts, finish
+from .logs import Filters, Log, Parts, finish, usable_name
 from .matrices import Matrix, mark_missing, read_matrix
 
 FILES = {"train": "trnMat.pkl", "valid": "valMat.pkl", "test": "tstMat.pkl"}
@@ -147,6 +147,7 @@ def read_mmssl(
     them. Pickles are read by a restricted unpickler. Raises `DataError` for anything else in them.
     """
     folder = Path(folder)
+    name = usable_name(name, folder.resolve().name)
     if features is None:
         features = {path.name.removesuffix("_feat.npy"): path for path in sorted(folder.glob("*_feat.npy"))}
     log, place, shape = Log(folder.resolve().name), 0, None
@@ -170,4 +171,4 @@ def read_mmssl(
     files = {part: folder / file for part, file in FILES.items()}
     files |= {m: Path(source) for m, source in features.items() if isinstance(source, str | Path)}
     parts = Parts(features=vectors, files=files, more_items=untaken)
-    return finish(log, parts, reader="mmssl", name=name or folder.resolve().name)
+    return finish(log, parts, reader="mmssl", name=name)

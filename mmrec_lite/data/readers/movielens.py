@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from ..dataset import MultimodalDataset
 from ..errors import DataError
-from .logs import Filters, Log, Parts, finish
+from .logs import Filters, Log, Parts, finish, usable_name
 from .pictures import match_pictures
-from .tables import number_column, read_table, readable, require_column, whole_column
+from .tables import number_column, read_table, readable, require_column, time_column, whole_column
 
 _DAT = {"ratings": ["userId", "movieId", "rating", "timestamp"], "movies": ["movieId", "title", "genres"]}
 _CHUNK = 500_000
+_LARGEST = 2**32  # bytes of a table in an archive, which a few kilobytes could unpack to
+Folder = Path | zipfile.Path  # one in an archive has the same methods
 
 
 def read_movielens(
@@ -28,24 +31,28 @@ def read_movielens(
 ) -> MultimodalDataset:
     """Read `ratings.csv`, `movies.csv` and `links.csv` (ml-latest, -20m, -25m, -32m), or `ratings.dat`, `movies.dat`.
 
+    `folder` holds them, or is the zip archive they come in: they are read out of it, and nothing is unpacked.
     `overviews` is a table .csv, .tsv or .parquet with `overview` and either `movieId` or, through links.csv, `tmdbId`.
     `posters` is a folder or zip archive of pictures called after the movieId. Ratings are read in pieces. Raises
     `DataError`, which names file and column.
     """
-    folder = Path(folder)
+    source = Path(folder)
+    name = usable_name(name, source.resolve().name.removesuffix(".zip"))
+    folder = _unpacked(source) if source.is_file() else source
     kind = next((kind for kind in ("csv", "dat") if (folder / f"ratings.{kind}").is_file()), None)
     if kind is None:
         raise DataError(f"movielens: there is neither ratings.csv nor ratings.dat in {folder}.")
     log, place = Log(f"ratings.{kind}"), 0
     for piece in _pieces(folder, "ratings", kind):
-        users, movies, times = (whole_column(piece[c], log.source, place) for c in ("userId", "movieId", "timestamp"))
+        users, movies = (whole_column(piece[c], log.source, place) for c in ("userId", "movieId"))
+        times = time_column(piece["timestamp"], log.source, place)
         ratings = number_column(piece["rating"], log.source, place)
         for user, movie, rating, time in zip(users, movies, ratings, times, strict=True):
             log.add(str(user), str(movie), place, time, rating)
             place += 1
     log.closed().filter(filters)
     described = _movies(folder, kind, set(log.items()))
-    files = {"ratings": folder / f"ratings.{kind}", "movies": folder / f"movies.{kind}"}
+    files = {what: folder / f"{what}.{kind}" for what in ("ratings", "movies")} if source is folder else {"zip": source}
     if overviews is not None:
         _add_overviews(Path(overviews), folder, described, log)
         files["overviews"] = Path(overviews)
@@ -53,29 +60,46 @@ def read_movielens(
         ids = log.items()
         table, note = match_pictures(posters, pd.DataFrame({"item_id": ids}), "movies", None)
         log.notes.append(note)
-        for movie, image in zip(ids, table["image"], strict=True):
-            described[movie] = {**described.get(movie, {}), "image": image}
+        names = table.set_index("item_id").to_dict("index")
+        described |= {movie: described.get(movie, {}) | names[movie] for movie in ids}
     parts = Parts(items=described, images=Path(posters) if posters is not None else None, files=files)
-    return finish(log, parts, reader="movielens", name=name or folder.resolve().name)
+    return finish(log, parts, reader="movielens", name=name)
 
 
-def _pieces(folder: Path, what: str, kind: str) -> Iterator[pd.DataFrame]:
+def _unpacked(archive: Path) -> zipfile.Path:
+    """The folder inside a zip archive that holds the ratings."""
+    if not zipfile.is_zipfile(archive):
+        raise DataError(f"movielens: {archive} is neither a folder nor a zip archive; was it cut short?")
+    with readable(archive), zipfile.ZipFile(archive) as members:
+        sizes = {PurePosixPath(member.filename): member.file_size for member in members.infolist()}
+    found = next((path for path in sizes if path.name in ("ratings.csv", "ratings.dat")), PurePosixPath())
+    large = [path for path, size in sizes.items() if path.parent == found.parent and size > _LARGEST]
+    if large:
+        size = sizes[large[0]]
+        raise DataError(f"movielens: {large[0]} in {archive.name} has {size:,} bytes, more than any MovieLens has.")
+    place = "" if found.parent == PurePosixPath() else f"{found.parent}/"
+    return zipfile.Path(archive, place)
+
+
+def _pieces(folder: Folder, what: str, kind: str) -> Iterator[pd.DataFrame]:
     path = folder / f"{what}.{kind}"
     if not path.is_file():
         raise DataError(f"movielens: there is no {path.name} in {folder}.")
     options = {"sep": ","} if kind == "csv" else {"sep": "::", "engine": "python", "names": _DAT[what]}
-    options |= {"encoding": "utf-8" if kind == "csv" else _encoding(path), "index_col": False, "low_memory": False}
+    with readable(path):
+        encoding = "utf-8" if kind == "csv" else _encoding(path)
+    options |= {"encoding": encoding, "index_col": False, "low_memory": False}
     options.pop("low_memory") if kind == "dat" else None
     if what == "movies":  # "NA", "null" and "None" are titles, too
         options |= {"keep_default_na": False, "dtype": {"title": str, "genres": str}}
-    with readable(path), pd.read_csv(path, chunksize=_CHUNK, **options) as pieces:
+    with readable(path), path.open("rb") as file, pd.read_csv(file, chunksize=_CHUNK, **options) as pieces:
         for piece in pieces:
             for column in _DAT[what]:
                 require_column(piece, path.name, column, column)
             yield piece
 
 
-def _encoding(path: Path) -> str:
+def _encoding(path: Folder) -> str:
     """ml-10m's dat files are UTF-8, those of ml-1m Latin-1 (which any bytes can be, so UTF-8 is tried first)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
@@ -88,7 +112,7 @@ def _encoding(path: Path) -> str:
     return "utf-8"
 
 
-def _movies(folder: Path, kind: str, kept: set[str]) -> dict[str, dict[str, object]]:
+def _movies(folder: Folder, kind: str, kept: set[str]) -> dict[str, dict[str, object]]:
     out: dict[str, dict[str, object]] = {}
     for piece in _pieces(folder, "movies", kind):
         titles, all_genres = (piece[column].fillna("") for column in ("title", "genres"))  # a short line lacks some
@@ -99,7 +123,7 @@ def _movies(folder: Path, kind: str, kept: set[str]) -> dict[str, dict[str, obje
     return out
 
 
-def _add_overviews(path: Path, folder: Path, described: dict[str, dict[str, object]], log: Log) -> None:
+def _add_overviews(path: Path, folder: Folder, described: dict[str, dict[str, object]], log: Log) -> None:
     table, what = read_table(path, "overviews", ids=("movieId", "tmdbId"))
     require_column(table, what, "overview", "overview")
     if "movieId" in table:
@@ -109,8 +133,8 @@ def _add_overviews(path: Path, folder: Path, described: dict[str, dict[str, obje
         links = folder / "links.csv"
         if not links.is_file():
             raise DataError(f"movielens: {what} names movies by tmdbId, which needs links.csv in {folder}.")
-        with readable(links):
-            known = pd.read_csv(links, dtype=str, index_col=False)
+        with readable(links), links.open("rb") as file:
+            known = pd.read_csv(file, dtype=str, index_col=False)
         for column in ("movieId", "tmdbId"):
             require_column(known, links.name, column, column)
         # Joined, as several movies may have one tmdbId: MovieLens lists some films twice.

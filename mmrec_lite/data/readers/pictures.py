@@ -1,9 +1,11 @@
-"""Find each item's picture in a folder or zip archive."""
+"""Find each item's pictures in a folder or zip archive."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -11,7 +13,7 @@ import pandas as pd
 from ..errors import DataError
 from .tables import require_column
 
-__all__ = ["match_pictures", "normal", "picture_paths"]
+__all__ = ["match_pictures", "normal", "picture_paths", "pictures_by_item"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
@@ -21,8 +23,9 @@ def match_pictures(
 ) -> tuple[pd.DataFrame, str]:
     """The catalogue with column `image` (a path below `images`, "" for none), and a sentence for the card.
 
-    Without `column` and without a column `image` pictures are called after the item's id, and an item
-    may have none; a file that a column names must be there. Raises `DataError` where nothing fits.
+    Without `column` and without a column `image` pictures are called after the item's id (`pictures_by_item`), and an
+    item may have none; where one has several, the column `images` names all, separated by "|". A file that a column
+    names must be there. Raises `DataError` where nothing fits.
     """
     root = Path(images)
     paths = picture_paths(root)
@@ -30,26 +33,74 @@ def match_pictures(
         require_column(catalogue, catalogue_name, column, "image")
     elif "image" in catalogue:
         column = "image"
-    wanted = catalogue[column or "item_id"].astype(object)
+    if column is None:
+        return _called_after(root, paths, catalogue)
+    wanted = catalogue[column].astype(object)
     wanted = wanted.where(wanted.notna(), "").map(str)
     by_name = _lookup(paths, set(wanted.map(normal)), root)
     found = wanted.map(lambda name: by_name.get(name) or by_name.get(normal(name), ""))
     lost = (wanted != "") & (found == "")
-    if column is not None and lost.any():
+    if lost.any():
         row = int(lost.to_numpy().argmax())
         raise DataError(
             f"{catalogue_name}: row {row} names the image {wanted[row]!r}, which is not in {root} "
             f"({int(lost.sum())} such rows). Add the files, or empty these cells."
         )
     if not (found != "").any():
+        raise DataError(f"{catalogue_name}: column {column!r} names no picture; fill it, or leave the pictures out.")
+    return catalogue.assign(image=found), _note(len(catalogue), int((found != "").sum()), paths, set(found))
+
+
+def _called_after(root: Path, paths: list[str], catalogue: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    found = pictures_by_item(paths, catalogue["item_id"])
+    if not found:
         raise DataError(
             f"images: none of the {len(paths)} pictures in {root} is called after an item id, such as "
             f"{catalogue['item_id'].iloc[0]!r}. Name the column with the file names: image=... (--image)."
         )
-    count = int((found != "").sum())
-    unused = len(set(paths) - set(found))
-    note = f"pictures: {count} of {len(catalogue)} items have one, {unused} files belong to no item"
-    return catalogue.assign(image=found), note
+    names = [found.get(item, []) for item in catalogue["item_id"]]
+    odd = next((name for entry in names if len(entry) > 1 for name in entry if "|" in name), None)
+    if odd is not None:
+        raise DataError(f"images: {odd!r} in {root} has a |, which parts the names of an item's pictures; rename it.")
+    note = _note(len(catalogue), len(found), paths, {name for entry in names for name in entry})
+    columns = {"image": [entry[0] if entry else "" for entry in names]}
+    if any(len(entry) > 1 for entry in names):
+        columns["images"] = ["|".join(entry) for entry in names]
+    return catalogue.assign(**columns), note
+
+
+def _note(items: int, count: int, paths: list[str], used: set[str]) -> str:
+    several = f", {len(used)} in all" if len(used) > count else ""
+    return f"pictures: {count} of {items} items have one{several}, {len(set(paths) - used)} files belong to no item"
+
+
+def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list[str]]:
+    """Which pictures show which item, by their names: `ID.jpg`, `ID_2.jpg`, `ID-3.png` or `ID/anything.jpg`.
+
+    `paths` are relative, with forward slashes. An item's pictures come in the natural order of their names, so `ID.jpg`
+    before `ID_2.jpg` before `ID_10.jpg`. Pictures that fit no item are left out.
+    """
+    known = {normal(name): name for name in ids}
+    found: dict[str, list[tuple]] = {}
+    for path in paths:
+        pure = PurePosixPath(path)
+        if pure.suffix.lower() not in SUFFIXES:
+            continue
+        owner = _owner(pure, known)
+        if owner is not None:
+            parts = re.split(r"(\d+)", str(pure.with_suffix("")))
+            order = tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+            found.setdefault(owner, []).append((order, path))
+    return {owner: [path for _, path in sorted(entries)] for owner, entries in found.items()}
+
+
+def _owner(path: PurePosixPath, known: dict[str, str]) -> str | None:
+    path = PurePosixPath(normal(str(path)))
+    stem = path.stem
+    cut = re.fullmatch(r"(.+?)[_-]\d+", stem)
+    candidates = [stem, str(path.with_suffix("")), cut[1] if cut else None, path.parent.name, path.parent.as_posix()]
+    candidates += [path.name, str(path)]  # an id may have an ending, too
+    return next((known[name] for name in candidates if name in known), None)
 
 
 def normal(name: str) -> str:

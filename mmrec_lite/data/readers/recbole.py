@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..checks import check_name
 from ..dataset import MultimodalDataset
 from ..errors import DataError, listing
 from .logs import Filters, Log, Parts, finish
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import ids_as_text, number_column, readable, require_column, whole_column
+from .tables import ids_as_text, number_column, readable, require_column, time_column
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 BENCHMARK = ("train", "valid", "test")
@@ -35,7 +36,8 @@ def read_recbole(
     are not there.
     """
     folder = Path(folder)
-    name = name or folder.resolve().name
+    # Its files are called after the data set, so that no other name can be made up for it.
+    name = check_name(name or folder.resolve().name, "recbole: rename the files and pass name=..., for")
     single = folder / f"{name}.inter"
     paths = {"": single} if single.is_file() else {part: folder / f"{name}.{part}.inter" for part in BENCHMARK}
     absent = [path.name for path in paths.values() if not path.is_file()]
@@ -97,7 +99,7 @@ def _read_inter(path: Path, part: str, log: Log) -> None:
     for column in ("user_id", "item_id"):
         require_column(table, path.name, column, column)
     nothing = [None] * len(table)
-    times = whole_column(table["timestamp"] // 1, path.name) if "timestamp" in table else nothing
+    times = time_column(table["timestamp"] // 1, path.name) if "timestamp" in table else nothing
     ratings = number_column(table["rating"], path.name) if "rating" in table else nothing
     ids = (ids_as_text(table[column], path.name) for column in ("user_id", "item_id"))
     pairs = zip(*ids, times, ratings, strict=True)

@@ -13,8 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+import pyarrow as pa
+
 from ..errors import DataError
 
+LONGEST_LINE = 2**26  # bytes; a gzip file of a few kilobytes can unpack to one line that no memory holds
+_PIECE = 2**12  # texts held as Python strings before they are packed
 _TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|</?[a-z!][^<>]{0,400}>", re.DOTALL | re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _HALF = re.compile("[\ud800-\udfff]")
@@ -31,18 +36,22 @@ def opened(path: str | Path) -> BinaryIO:
 
 
 def records(
-    path: str | Path, parse: Callable[[str], Any] = json.loads, bad: list[int] | None = None
+    path: str | Path,
+    parse: Callable[[str], Any] = json.loads,
+    bad: list[int] | None = None,
+    wanted: np.ndarray | None = None,
 ) -> Iterator[tuple[int, dict]]:
     """Yield (line, record) of a file with one object a line; lines that cannot be read are appended to `bad`.
 
-    Holds one line at a time. Raises `DataError` for a first line that cannot be read, which means another format, and
-    for an archive that is cut short.
+    Holds one line at a time. `wanted`, (lines,) bool, passes over other lines unread. Raises `DataError` for a first
+    line that cannot be read and for a line above `LONGEST_LINE`, which mean another format, and for an archive that is
+    cut short.
     """
     path = Path(path)
     with opened(path) as file:
         try:
-            for number, line in enumerate(file):
-                if not line.strip():
+            for number, line in enumerate(_lines(file, path.name)):
+                if not line.strip() or (wanted is not None and not (number < len(wanted) and wanted[number])):
                     continue
                 try:
                     record = parse(line.decode("utf-8" if number else "utf-8-sig"))
@@ -56,6 +65,37 @@ def records(
                     bad.append(number)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{path.name}: the archive is damaged or cut short ({error}); fetch it again.") from None
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise DataError(
+                f"{name}: line {number} is longer than {LONGEST_LINE:,} bytes; one object a line is read. Is it the "
+                f"right file, and are there line breaks between its objects?"
+            )
+        yield line
+
+
+def written(path: str | Path, places: np.ndarray, words: Callable[[dict], str]) -> pa.ChunkedArray:
+    """What `words` finds in the records of some lines, `places` (R,): R texts in that order, packed by Arrow."""
+    wanted = np.zeros(int(places.max()) + 1, dtype=bool)
+    wanted[places] = True
+    packed, piece = [], []
+    for _, row in records(path, wanted=wanted):
+        piece.append(words(row))
+        if len(piece) == _PIECE:
+            packed.append(pa.array(piece, pa.large_string()))
+            piece = []
+    packed.append(pa.array(piece, pa.large_string()))
+    if sum(map(len, packed)) != len(places):
+        raise DataError(f"{Path(path).name}: the file changed while it was read; read it again.")
+    if (np.diff(places) < 0).any():
+        packed = [pa.concat_arrays(packed)]  # the pieces are gone before the texts are put in order
+        packed = [packed[0].take(np.argsort(np.argsort(places)))]
+    return pa.chunked_array(packed)
 
 
 def literal(line: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pandas as pd
 
 from ..checks import PARTS, known_parts, whole_numbers
 from ..errors import DataError, listing
-from ..times import EARLIEST_DATE
+from ..times import EARLIEST_DATE, LATEST_DATE
 
 Source = str | Path | pd.DataFrame
 
@@ -24,6 +25,7 @@ _BOUNDS = (EARLIEST_DATE, 10**11, 10**14, 10**17)
 TIME_UNITS = ("order", "s", "ms", "us", "ns")
 _PER_SECOND = {"order": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _CUT_SHORT = (EOFError, zlib.error)  # a gzip file that ends early, or is damaged in the middle
+_UNREADABLE = (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, zipfile.BadZipFile)
 _SYNONYMS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test"}
 
 
@@ -79,7 +81,7 @@ def readable(path: Path) -> Iterator[None]:
             yield
     except DataError:
         raise
-    except (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, *_CUT_SHORT) as error:
+    except (*_UNREADABLE, *_CUT_SHORT) as error:
         raise DataError(f"{path.name}: not readable as a table ({str(error).strip()}).") from None
 
 
@@ -91,6 +93,14 @@ def whole_column(values: pd.Series, what: str, first_row: int = 0) -> list[int]:
     wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2.0**63) & (numbers == np.round(numbers)))
     _refuse(values, wrong, "whole number", what, first_row)
     return numbers.astype(np.int64).tolist()
+
+
+def time_column(values: pd.Series, what: str, first_row: int = 0) -> list[int]:
+    """A column of seconds since 1970, or of mere positions; times after 2099 were counted in another unit."""
+    numbers = whole_column(values, what, first_row)
+    wrong = np.array([not 0 <= number < LATEST_DATE for number in numbers], dtype=bool)
+    _refuse(values, wrong, "number of seconds between 1970 and 2099", what, first_row)
+    return numbers
 
 
 def number_column(values: pd.Series, what: str, first_row: int = 0, empty: bool = False) -> list[float]:
@@ -110,8 +120,10 @@ def _numbers(values: pd.Series) -> np.ndarray:
 def _refuse(values: pd.Series, wrong: np.ndarray, kind: str, what: str, first_row: int) -> None:
     if wrong.any():
         row = int(wrong.argmax())
+        value = values.iloc[row]
+        value = value.item() if isinstance(value, np.generic) else value
         raise DataError(
-            f"{what}: row {first_row + row} has {values.name} {values.iloc[row]!r:.80}, which is no {kind} "
+            f"{what}: row {first_row + row} has {values.name} {value!r:.80}, which is no {kind} "
             f"({int(wrong.sum())} such rows). Correct or drop these rows."
         )
 

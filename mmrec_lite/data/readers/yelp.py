@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..dataset import MultimodalDataset
 from ..errors import DataError
-from .logs import Filters, Log, Parts, finish
+from .logs import Filters, Log, Parts, finish, usable_name
 from .pictures import picture_paths
-from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters
+from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters, written
 
 
 def read_yelp(
@@ -32,6 +32,7 @@ def read_yelp(
         raise DataError("yelp: category needs the file of businesses: business=... (--business).")
     if (photos is None) != (images is None):
         raise DataError("yelp: photos.json and the folder of photos go together: photos=..., images=... .")
+    name = usable_name(name, "yelp")
     log, bad = Log(Path(reviews).name), []
     chosen = _of_category(business, category) if category is not None else None
     for line, row in records(reviews, bad=bad):
@@ -47,12 +48,11 @@ def read_yelp(
     described = _businesses(business, kept) if business is not None else {}
     if photos is not None and images is not None:
         _add_photos(photos, Path(images), kept, described, log)
-    places = set(log.rows["place"].tolist())
     parts = Parts(items=described, images=Path(images) if images is not None else None)
     if with_reviews:
-        parts.reviews = {n: plain(row.get("text")) for n, row in records(reviews, bad=[]) if n in places}
+        parts.reviews = written(reviews, log.rows["place"], lambda row: plain(row.get("text")))
     parts.files = {"reviews": Path(reviews), "business": business and Path(business), "photos": photos and Path(photos)}
-    return finish(log, parts, reader="yelp", name=name or "yelp")
+    return finish(log, parts, reader="yelp", name=name)
 
 
 def _of_category(business: str | Path, category: str) -> set[str]:
