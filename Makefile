@@ -14,7 +14,7 @@ export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lab notebooks student slides site colab voila figures tuning table reproduction lock bench peers audit \
-        fuzz coverage mutants oldest browser clean
+        fuzz coverage mutants oldest newest browser clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two targets may write the same notebook
 
@@ -118,7 +118,7 @@ audit: env  ## security: known holes of the locked packages (pip-audit), our own
 # In a folder of its own beside the environment: only this target needs atheris.
 fuzz: env  ## atheris on every reader, FUZZ_SECONDS=60 each (Linux); FUZZ=movielens for one
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --target build/atheris atheris
-	for name in $(or $(FUZZ),$$($(PY) -c 'from tests.hardness.formats import FORMATS; print(*FORMATS)')); do \
+	for name in $(or $(FUZZ),$$($(PY) -c 'from tests.hardness import formats, kept; print(*formats.FORMATS, *kept.NAMES)')); do \
 	  PYTHONPATH=$(CURDIR)/build/atheris $(PY) -m tests.hardness.fuzz $$name -max_total_time=$(or $(FUZZ_SECONDS),60) \
 	    -artifact_prefix=build/fuzz-$$name- || exit 1; done
 
@@ -137,6 +137,15 @@ oldest: $(BIN)/uv  ## unit tests with the oldest versions that pyproject.toml al
 	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	.venv-oldest/bin/python -m pytest -q --ignore=tests/browser --ignore=tests/notebooks --ignore=tests/test_wheel.py
 
+newest: $(BIN)/uv  ## unit tests with the newest versions that pyproject.toml allows, in .venv-newest
+	@mkdir -p build
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution highest --upgrade --python-version 3.11 \
+	  --no-emit-index-url --no-annotate --no-header -o build/newest.txt
+	$(BIN)/uv venv --quiet --allow-existing --python $(PY) .venv-newest
+	VIRTUAL_ENV=$(CURDIR)/.venv-newest $(BIN)/uv pip install --quiet -r build/newest.txt
+	VIRTUAL_ENV=$(CURDIR)/.venv-newest $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	.venv-newest/bin/python -m pytest -q --ignore=tests/browser --ignore=tests/notebooks --ignore=tests/test_wheel.py
+
 browser: env  ## install Chromium for the browser tests, if it is missing
 	@if $(PY) -m tests.browser.chromium; then :; \
 	elif ! command -v apt-get >/dev/null; then \
@@ -145,5 +154,5 @@ browser: env  ## install Chromium for the browser tests, if it is missing
 	  { echo "Chromium could not be installed. As an administrator: apt-get install chromium"; exit 1; }; fi
 
 clean:  ## remove what the other targets made, except .venv
-	rm -rf build dist mutants .venv-oldest .venv-peers .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf build dist mutants .venv-oldest .venv-newest .venv-peers .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

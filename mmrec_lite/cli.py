@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from . import cli_data
 from .cli_sweep import results, sweep
 from .data import DataError, MultimodalDataset, load
+from .data.errors import NO_ROOM
 
 # Not OSError as a whole: a pipe that closes early (`mmrec ... | head`) is nobody's mistake.
 _FILE_TROUBLE = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -30,7 +31,7 @@ class _OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, MemoryError, *_FILE_TROUBLE, ModuleNotFoundError) as error:
+        except (ValueError, MemoryError, OSError, ModuleNotFoundError) as error:
             if ctx.params.get("debug") or not _is_refusal(error):
                 raise
             typer.echo(f"mmrec: {_one_line(error)}", err=True)
@@ -39,6 +40,8 @@ class _OneLineErrors(TyperGroup):
 
 def _is_refusal(error: Exception) -> bool:
     """A package of an extra may be absent; a module of our own that is not there is a bug."""
+    if isinstance(error, OSError):
+        return isinstance(error, _FILE_TROUBLE) or error.errno in NO_ROOM
     return not isinstance(error, ModuleNotFoundError) or not (error.name or "mmrec_lite").startswith("mmrec_lite")
 
 
@@ -107,7 +110,7 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights, batches and negatives.")] = 0,
     split_seed: Annotated[int | None, typer.Option(help="Of the split; 0 unless given, whatever --seed is.")] = None,
-    profile: Annotated[str, typer.Option(help="'paper', or 'lecture' for a minute on two cores.")] = "paper",
+    profile: Annotated[str, typer.Option(help="'paper', or 'lecture' for about a minute on two cores.")] = "paper",
     save: Annotated[Path | None, typer.Option(help="Folder for the result.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes to train on, each with a share of every batch.")] = 1,

@@ -11,7 +11,9 @@ os.environ.pop("MMREC_FIGURES", None)  # a test never draws over the committed f
 
 import pytest
 
-from tests.hardness.ledger import Ledger
+from tests.hardness.ledger import Ledger, mark, tried
+
+__all__ = ["tried"]  # a fixture for every test: how it says what it has tried
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -35,7 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the longest, where several processes share the tests."""
+    """Begin with the longest, where several processes share the tests; mark those that count what they try."""
+    mark(items)
     if hasattr(config, "workerinput"):
         places = [next((n for n, start in enumerate(FIRST) if i.nodeid.startswith(start)), len(FIRST)) for i in items]
         items[:] = [items[n] for n in sorted(range(len(items)), key=places.__getitem__)]

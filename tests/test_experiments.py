@@ -135,3 +135,11 @@ def test_a_run_that_was_kept_without_further_figures_is_made_again(shop, tmp_pat
         assert mm.run("popularity", shop, save=tmp_path, also=lambda result: {"x": 1.5}).row["x"] == 1.5
     assert mm.run("popularity", shop, save=tmp_path).row["x"] == 1.5
     assert len(list(tmp_path.glob("popularity-*"))) == 1
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[1]", b'{"format"', b"{}"])
+def test_a_damaged_row_is_refused_by_its_folder(tmp_path, content):
+    (tmp_path / "mf-1").mkdir()
+    (tmp_path / "mf-1" / "row.json").write_bytes(content)
+    with pytest.raises(ValueError, match="mf-1"):
+        experiments.collect(tmp_path)

@@ -143,15 +143,16 @@ def test_the_history_names_every_term_and_their_sum(split):
     assert frame["lr"].tolist() == pytest.approx([0.02 * 0.96 ** (e / 50) for e in range(6)])
 
 
-def test_divergence_names_term_epoch_and_batch(split):
+def test_divergence_names_term_epoch_and_batch(split, tried):
     model = make(split)
     with torch.no_grad():
         model.backbone.user[3] = float("nan")
     with pytest.raises(TrainingDiverged, match=r"micro, stage 'joint': bpr, l2 is not finite in epoch 1, batch 1"):
         mm.fit(model, split, progress=False)
+    tried("weights that become NaN or infinite during `fit`", 1, "TrainingDiverged: term, epoch, batch")
 
 
-def test_divergence_later_leaves_the_best_state(split, tmp_path):
+def test_divergence_later_leaves_the_best_state(split, tmp_path, tried):
     def poison(row):
         if row["epoch"] == 2:
             with torch.no_grad():
@@ -161,6 +162,7 @@ def test_divergence_later_leaves_the_best_state(split, tmp_path):
     with pytest.raises(TrainingDiverged, match=r"epoch 3.*checkpoint.safetensors holds epoch 2\."):
         mm.fit(model, split, progress=False, callback=poison, checkpoint=tmp_path)
     assert torch.isfinite(model.backbone.user).all()
+    tried("weights that become NaN or infinite during `fit`", 1, "TrainingDiverged: term, epoch, batch")
 
 
 class WithSGD(LightGCN):
@@ -218,7 +220,7 @@ def test_another_split_is_refused(split):
         mm.fit(make(split), mm.split(split.dataset, "ratio", seed=1))
 
 
-def test_foreign_and_damaged_checkpoints_are_refused(split, tmp_path):
+def test_foreign_and_damaged_checkpoints_are_refused(split, tmp_path, tried):
     mm.fit(make(split), split, epochs=1, checkpoint=tmp_path, progress=False)
     file = tmp_path / "checkpoint.safetensors"
     assert [f.name for f in tmp_path.iterdir()] == ["checkpoint.safetensors"]
@@ -241,9 +243,10 @@ def test_foreign_and_damaged_checkpoints_are_refused(split, tmp_path):
     save_file({"x": torch.zeros(1)}, file)
     with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
         mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
+    tried("checkpoint of another method, setting, split, choice of candidates or version", 4, "refused: says which")
 
 
-def test_a_checkpoint_of_another_version_is_refused(split, tmp_path):
+def test_a_checkpoint_of_another_version_is_refused(split, tmp_path, tried):
     mm.fit(make(split), split, epochs=1, checkpoint=tmp_path, progress=False)
     file = tmp_path / "checkpoint.safetensors"
     with safe_open(file, framework="pt") as opened:
@@ -251,6 +254,7 @@ def test_a_checkpoint_of_another_version_is_refused(split, tmp_path):
     save_file(load_file(file), file, metadata={"mmrec_lite": json.dumps(header | {"version": 99})})
     with pytest.raises(CheckpointError, match="checkpoint version 99, this program reads 2"):
         mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
+    tried("checkpoint of another method, setting, split, choice of candidates or version", 1, "refused: says which")
 
 
 def test_only_the_named_stages_are_trained(split):

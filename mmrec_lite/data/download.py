@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .errors import DataError, listing
+from .errors import NO_ROOM, DataError, listing
 
 __all__ = ["SOURCES", "Source", "fetch", "published_md5", "source_files"]
 
@@ -188,6 +188,8 @@ def _fill(
                 raise DataError(f"download: {url}: the server says {error.code} {error.reason}.") from None
             problem = f"{error.code} {error.reason}"
         except (OSError, HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise  # no other connection helps
             problem = str(error)
         gained = partial.exists() and partial.stat().st_size > before
         failures = 1 if gained else failures + 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # an OSError's number: trying again does not help
+
 
 class DataError(ValueError):
     """Input that cannot be used; the message names table, row and remedy."""

@@ -34,6 +34,10 @@ INDEX = "dataset.json"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 LARGEST_PICTURE = 2**28  # bytes; an archive of a few kilobytes can unpack to as many gigabytes
 _TABLES = ("users", "items", "interactions")
+_KEYS = {  # of the index -> what stands there
+    "name": str, "card": dict, "features": list, "truth": list, "sequences": dict, "texts": list,
+    "images": str | None, "hash": str, "sha256": dict,
+}  # fmt: skip
 
 
 def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
@@ -137,6 +141,7 @@ def _save_images(dataset: MultimodalDataset, target: Path) -> None:
 def read(folder: Path) -> dict:
     """The keyword arguments of the data set that lies in `folder`, after all its files have been verified."""
     index = _read_index(folder)
+    _require_listed(folder, index)
     _verify(folder, index["sha256"])
     kept: dict = {"name": index["name"], "card": index["card"]}
     for table in _TABLES:
@@ -183,7 +188,23 @@ def _read_index(folder: Path) -> dict:
             f"{path}: written in format version {index.get('version')}, this mmrec_lite reads version "
             f"{VERSION}. Write the data set again with this version, or install the one that wrote it."
         )
+    for key, kind in _KEYS.items():
+        if not isinstance(index.get(key), kind):
+            raise DataError(f"{path}: {key!r} is missing or damaged; write the data set again.")
     return index
+
+
+def _require_listed(folder: Path, index: dict) -> None:
+    """Every file that the index asks for has a hash in it, and lies in the folder."""
+    asked = [f"{table}.parquet" for table in _TABLES]
+    asked += [f"{kind}/{name}.npy" for kind in ("features", "present") for name in index["features"]]
+    asked += [f"truth/{name}.npy" for name in index["truth"]]
+    asked += [f"sequences/{name}.{part}.npy" for name in index["sequences"] for part in ("vectors", "index")]
+    asked += [f"sequences/{name}.texts.parquet" for name in index["texts"]]
+    asked += [index["images"]] if index["images"] else []
+    for name in asked:
+        if name not in index["sha256"] or ".." in name.split("/") or Path(name).is_absolute():
+            raise DataError(f"{folder / INDEX}: {name!r} is asked for, but not listed; write the data set again.")
 
 
 def _verify(folder: Path, hashes: dict[str, str]) -> None:

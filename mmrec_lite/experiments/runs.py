@@ -90,8 +90,10 @@ class Result:
 
 def read_row(folder: Path) -> dict[str, Any]:
     try:
-        row = json.loads((folder / "row.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        row = json.loads((folder / "row.json").read_text(encoding="utf-8"))
+        if not isinstance(row, dict):
+            raise ValueError("row.json is no object")
+    except (OSError, ValueError) as error:  # not UTF-8 and not JSON are ValueErrors, too
         raise ValueError(
             f"{folder} holds no result of a run: {error}. Name a folder that run(save=...) wrote."
         ) from None
@@ -167,6 +169,7 @@ def run(
                 return found
         for left in Path(save).glob(f".{glob.escape(name)}.*") if save is not None else ():  # by a killed process
             shutil.rmtree(left, ignore_errors=True)
+        _forget_peak()
         started = time.perf_counter()
         model = create(method, parts, profile=profile, seed=seed, **hyper)
         stages = None
@@ -248,8 +251,17 @@ def _row(
     return row
 
 
+def _forget_peak() -> None:
+    """Let the system count the peak memory anew from what is held now (Linux; elsewhere it only ever grows)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> float:
-    """Return the most memory this process held so far, in MiB (NaN where the system does not tell)."""
+    """Return the most memory this process held so far, or since its last run began, in MiB.
+
+    NaN where the system does not tell.
+    """
     with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
         # Linux. getrusage would also count the process that started this one, as it was at that moment.
         lines = Path("/proc/self/status").read_text().splitlines()

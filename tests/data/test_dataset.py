@@ -334,6 +334,9 @@ class TestDisk:
         [
             ({"version": 99}, "format version 99, this mmrec_lite reads version 1"),
             ({"format": "other"}, "does not describe an mmrec_lite data set"),
+            ({"features": None}, "'features' is missing or damaged"),
+            ({"features": ["../../other"]}, "'features/../../other.npy' is asked for, but not listed"),
+            ({"images": "/etc/hosts"}, "'/etc/hosts' is asked for, but not listed"),
         ],
     )
     def test_another_format_is_refused(self, tmp_path, change, message):

@@ -53,12 +53,13 @@ def start(folder, log, pause):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_processes_give_what_one_process_gives(shop):
+def test_processes_give_what_one_process_gives(shop, tried):
     alone = mm.sweep("mf", shop, grid=GRID, seeds=(0, 1), **FIXED)
     together = mm.sweep("mf", shop, grid=GRID, seeds=(0, 1), jobs=2, **FIXED)
     keys = ["label", "dim", "seed", "recall@20", "ndcg@10", "threads", "split hash"]
     pd.testing.assert_frame_equal(alone[keys], together[keys], check_exact=True)  # whatever the workers, the same bits
     assert set(together["threads"]) == {1}
+    tried("sweep in two processes, against one", len(together), "metrics equal bit by bit")
 
 
 def test_a_failing_cell_is_recorded_in_a_worker(shop):
@@ -72,7 +73,7 @@ def test_a_grid_may_vary_the_protocol_and_the_split(shop):
     assert table["split"].nunique() == 4 and table["recall@20"].notna().all()
 
 
-def test_a_killed_sweep_resumes_without_repeating_or_losing_a_row(tmp_path):
+def test_a_killed_sweep_resumes_without_repeating_or_losing_a_row(tmp_path, tried):
     folder, log = tmp_path / "runs", tmp_path / "log"
     first = start(folder, log, 0.5)
     while first.poll() is None and len(list(folder.glob("*/row.json"))) < 2:
@@ -89,9 +90,10 @@ def test_a_killed_sweep_resumes_without_repeating_or_losing_a_row(tmp_path):
     rows = collect(folder)
     assert len(rows) == 6 and len(eval(out)) == 6 and not rows.duplicated(["set dim", "seed"]).any()
     assert all((folder / name / "row.json").read_bytes() == before for name, before in saved.items())
+    tried("SIGKILL during `sweep`", 1, "finished runs are kept, the table is that of an unbroken sweep")
 
 
-def test_two_sweeps_into_one_folder_share_the_work(tmp_path):
+def test_two_sweeps_into_one_folder_share_the_work(tmp_path, tried):
     folder, log = tmp_path / "runs", tmp_path / "log"
     both = [start(folder, log, 0.2) for _ in range(2)]
     results = [process.communicate(timeout=180) for process in both]
@@ -101,6 +103,7 @@ def test_two_sweeps_into_one_folder_share_the_work(tmp_path):
     assert sorted(done) == sorted(f"{d} {s}" for d in (2, 3, 4) for s in (0, 1))  # each cell trained once
     assert len(collect(folder)) == 6
     assert {p.name for p in folder.iterdir() if p.name.startswith(".")} == {".claims"}
+    tried("two sweeps into one folder", 2, "each cell trained once, both return the whole table")
 
 
 def test_a_claimed_run_is_put_off_then_waited_for(tmp_path):
@@ -131,11 +134,12 @@ def maybe_die(settings, _shared, _wait):
     return {"pid": os.getpid(), "threads": torch.get_num_threads()}
 
 
-def test_a_worker_that_dies_costs_its_cell_alone():
+def test_a_worker_that_dies_costs_its_cell_alone(tried):
     rows = run_cells(maybe_die, [({"n": n}, {"die": n == 1}) for n in range(4)], jobs=2, progress=False)
     assert [row["n"] for row in rows] == [0, 1, 2, 3]
     assert "the worker process died" in rows[1]["error"]
     assert all("error" not in row and row["pid"] != os.getpid() for row in rows if row["n"] != 1)
+    tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")
 
 
 def test_threads_are_set_and_given_back():

@@ -1,4 +1,4 @@
-"""`tried`: how a test says what it has tried; `nursery`: where programs are run that will be killed."""
+"""`nursery`: where programs are run that will be killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hardness.ledger import KEY
 from tests.hardness.nursery import Nursery
 
 
@@ -26,13 +25,3 @@ def nursery(tmp_path: Path) -> Iterator[Callable[..., Nursery]]:
     yield start
     for one in begun:
         one.close()
-
-
-@pytest.fixture
-def tried(record_property):
-    """`tried(what, how_often, outcome)`, called at the end of a test that passed, adds to one row of the table."""
-
-    def note(what: str, times: int, outcome: str) -> None:
-        record_property(KEY, [what, times, outcome])
-
-    return note

@@ -73,7 +73,20 @@ def test_a_million_characters(tmp_path, tried):
     again = MultimodalDataset.load(tmp_path / "shop")
     assert again.hash == shop.hash and again.items["text"].str.len().min() > 1_000_000
     assert len(repr(again)) < 10_000 and len(again.summary().to_frame().to_html()) < 100_000
-    tried("descriptions of a million characters", len(items), "read, saved, loaded, split into sentences")
+    tried("descriptions of a million characters", len(items), "read, saved, loaded")
+
+
+def test_a_million_characters_are_split_into_their_sentences(tried):
+    """Window by window, in order and none lost; of a text that long only the first few are looked for by default."""
+    pytest.importorskip("pysbd")
+    from mmrec_lite.features import split_sentences
+
+    expected = [f"Thing {n} is made of wood." for n in range(40_000)]
+    novel = " ".join(expected)
+    assert len(novel) > 1_000_000
+    assert split_sentences(novel) == expected[:10]
+    assert split_sentences(novel, most=len(expected) + 1) == expected
+    tried("a text of a million characters, split by pysbd", 1, "every sentence, in order")
 
 
 @pytest.mark.parametrize("name", ["mf", "micro"])

@@ -15,6 +15,7 @@ from scipy import sparse
 from mmrec_lite.data import DataError
 from mmrec_lite.data.readers.mmssl import read_sparse
 from mmrec_lite.data.readers.tables import natural_order
+from tests.hardness import kept
 from tests.hardness.formats import FORMATS, PAIRS, Format, held, packed
 
 ODD = [
@@ -69,6 +70,25 @@ def test_damaged_files(name, tried):
     assert min(counts.values()) > 3, counts
     tried("damaged files of ten sources (bytes flipped, cut, doubled, other encodings)", sum(counts.values()),
           "a valid data set, or an error that names the file")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", kept.NAMES)
+def test_damaged_files_of_our_own(name, tried):
+    """Own tables, what `save` has written, a checkpoint."""
+    draw, counts = random.Random(name), {"read": 0, "refused": 0}
+    files = kept.kept(name).files
+    assert kept.held(name, {}) is None
+    for case in range(150):
+        file = draw.choice(list(files))
+        content = damaged(files[file], draw)
+        try:
+            outcome = kept.held(name, {file: content})
+        except Exception as error:
+            raise AssertionError(f"{name}, case {case}: {file} = {content[:2000]!r}") from error
+        counts["refused" if outcome else "read"] += 1
+    assert counts["refused"] > 3, counts
+    tried("damaged CSV tables of one's own, checkpoints and saved data sets", 150,
+          "read, or an error that names the file")  # fmt: skip
 
 
 def cells(name: str) -> tuple[str, list]:

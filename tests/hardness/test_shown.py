@@ -12,6 +12,7 @@ import pytest
 import mmrec_lite as mm
 from mmrec_lite import explorers, plots
 from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.maps import Frame
 from tests.tiny import tiny_shop
 
 NASTY = [
@@ -68,6 +69,53 @@ def test_pictures_of_neighbours_and_shelves(shop, tried):
     tried(
         "titles of markup, formulas, control characters, 5,000 letters", len(NASTY) + 8, "shown as text; nothing runs"
     )
+
+
+def test_the_history_of_a_user(shop, tried):
+    """Titles stand under the pictures; names of data sets and modalities are of letters, digits, _ and - alone."""
+    shown = explorers.ShopExplorer(shop)
+    for user in range(8):
+        shown.controls["user"].value = user
+        assert "Not drawn" not in shown.status.value and harmless(shown.status.value), shown.status.value
+        assert harmless(shown.picture.value) and shown.picture.value.startswith("<img")
+    assert {item for user in range(8) for item in shown.history(user, shown.params["protocol"]).items} >= set(range(15))
+    tried("titles of markup, formulas, control characters, 5,000 letters", 8, "shown as text; nothing runs")
+
+
+def test_maps_and_features(shop, tried):
+    """What is pointed at shows its title beside the map; what is chosen stands in the words under the picture."""
+    split = mm.split(shop, "ratio", seed=0)
+    near = explorers.FeaturesExplorer(shop)
+    map_ = explorers.EmbeddingMapExplorer(Frame.of({"mf": mm.create("mf", split, dim=4)}), shop, split.train_counts)
+    for item in range(len(NASTY)):
+        near.controls["item"].value = map_.controls["item"].value = item
+        map_.picture.hovered = item
+        for shown in (near, map_):
+            assert "Not drawn" not in shown.status.value and harmless(shown.status.value), shown.status.value
+            assert harmless(shown.picture.value), NASTY[item]
+        assert harmless(map_.preview.value) and str(item) in map_.preview.value
+    tried(
+        "titles of markup, formulas, control characters, 5,000 letters", 2 * len(NASTY), "shown as text; nothing runs"
+    )
+
+
+def test_a_training_s_words_and_its_failure(shop, tried, monkeypatch):
+    """What an error quotes, a title or a setting, is said in the status line and in the table of runs."""
+    shown = explorers.TrainingExplorer(mm.split(shop, "ratio", seed=0), ["mf"], epochs=1)
+    shown.run()
+    assert harmless(shown.status.value) and harmless(shown.table.value) and harmless(shown.picture.value)
+    for words in NASTY:
+
+        def fail(*_, words=words, **__):
+            raise ValueError(f"{words} is refused")
+
+        monkeypatch.setattr("mmrec_lite.explorers.training.fit", fail)
+        shown.runs.clear()
+        shown.start()
+        assert shown.wait(30)
+        assert shown.runs[-1].state == "failed" and "refused" in shown.status.value
+        assert all(harmless(page) for page in (shown.status.value, shown.table.value, shown.picture.value)), words
+    tried("errors of a training that quote such titles", len(NASTY), "shown as text; nothing runs")
 
 
 def test_tables_in_notebooks_are_escaped(shop):
