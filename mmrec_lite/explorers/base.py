@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from mmrec_lite.explorers.status import StatusLine
 from mmrec_lite.plots.style import img, png
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Explorer:
     def __init__(self, controls: Mapping[str, widgets.Widget], above: Sequence[widgets.Widget] = ()):
         self.controls = dict(controls)
         self.picture = self.make_picture()
-        self.status = widgets.HTML()
+        self.status = StatusLine()
         self._kept: OrderedDict[tuple, str] = OrderedDict()
         self._lock = threading.Lock()
         self._ticket = 0
@@ -111,7 +112,7 @@ class Explorer:
 
     def _say(self, words: str) -> None:
         """Write HTML into the status line, which a screen reader speaks."""
-        self.status.value = f'<p role="status" aria-live="polite" style="line-height:1.4;margin:0">{words}</p>'
+        self.status.value = words
 
     def _moved(self, change: Any) -> None:
         self.refresh()

@@ -13,8 +13,7 @@ import torch
 
 from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
 from mmrec_lite.losses import micro_contrast
-from mmrec_lite.plots.charts import draw_matrix
-from mmrec_lite.plots.style import COLOURS, FONT, GREY, HATCHES, INK, PALE, new_figure, style_axes
+from mmrec_lite.plots.style import COLOURS, FONT, GREY, HATCHES, INK, PALE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +111,7 @@ class LossExplorer(Explorer):
         """Draw cosines, points with pulls, the anchor's softmax and every row's loss."""
         state, anchor = self.state(params), self._anchor(params)
         figure, axes = new_figure(2, 2, (11, 6.2), layout="none", width_ratios=(1.75, 1))
-        figure.subplots_adjust(0.04, 0.085, 0.99, 0.95, wspace=0.1, hspace=0.33)
+        figure.subplots_adjust(0.04, 0.085, 0.99, 0.95, wspace=0.1, hspace=0.28)
         draw_cosines(axes[0, 0], state, anchor)
         draw_pulls(axes[0, 1], state, anchor)
         draw_softmax(axes[1, 0], state, anchor)
@@ -140,75 +139,105 @@ class LossExplorer(Explorer):
         return figure
 
 
+# A slider wants a picture in a tenth of a second. Ticks, legends and a line for each point are most of what matplotlib
+# takes: numbers are texts here, points are two collections, and titles say where they stand.
+
+
 def draw_cosines(ax: Axes, state: InfoNCE, anchor: int) -> None:
     """Draw the cosines of every anchor (row) with all fused vectors and all other views, the positives framed."""
+    from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
     n = len(state.view)
     cosines = np.where(np.isfinite(state.logits), state.logits * state.temperature, np.nan)
-    numbers = [str(i + 1) for i in range(n)]
-    draw_matrix(ax, cosines, numbers, numbers * 2, limit=1, numbers=False)
+    ax.imshow(cosines, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    _title(ax, "cosines: view · fused   |   view · other views")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
     for column, cosine in enumerate(cosines[anchor]):  # numbers in this row alone: all would take too long to draw
         if np.isfinite(cosine):
             colour = "white" if abs(cosine) > 0.62 else INK
-            ax.text(
-                column,
-                anchor,
-                f"{cosine + 0:.1f}".replace("-0.0", "0.0"),
-                ha="center",
-                va="center",
-                fontsize=FONT - 2.5,
-                color=colour,
-            )
-    ax.set_title("cosines: view · fused   |   view · other views", fontsize=FONT, loc="left", fontweight="bold")
+            _number(ax, column, anchor, f"{cosine + 0:.1f}".replace("-0.0", "0.0"), fontsize=FONT - 2.5, color=colour)
     for i in range(n):
-        ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=1.8))
+        _number(ax, -0.8, i, i + 1, fontsize=FONT - 2)
+    _numbers_below(ax, [*range(n), *range(n)], FONT - 2)
+    positives = [Rectangle((i - 0.5, i - 0.5), 1, 1) for i in range(n)]
+    ax.add_collection(PatchCollection(positives, facecolor="none", edgecolor=INK, linewidth=1.8))
     ax.axvline(n - 0.5, color=INK, linewidth=2.5)
     ax.add_patch(Rectangle((-0.5, anchor - 0.5), 2 * n, 1, fill=False, edgecolor=COLOURS[4], linewidth=3))
 
 
 def draw_pulls(ax: Axes, state: InfoNCE, anchor: int, title: str = "") -> None:
     """Draw views (outer circle), fused vectors (inner circle) and minus the gradient at each as an arrow."""
-    style_axes(ax, title or "where descent pulls", grid=None)
+    from matplotlib.collections import LineCollection
+
+    _title(ax, title or "where descent pulls")
     longest = max(float(np.linalg.norm(state.pull, axis=2).max()), 1e-12)
-    for i, (v, f) in enumerate(zip(state.view, INNER * state.fused, strict=True)):
-        ax.plot(*zip(v, f, strict=True), color=COLOURS[4] if i == anchor else PALE, linewidth=3 if i == anchor else 1.5)
-        for point, kind, marker in ((v, 0, "o"), (f, 1, "s")):
-            ax.plot(*point, marker, color=COLOURS[kind], markersize=10 if i == anchor else 7, markeredgecolor="white")
-        ax.text(*(1.2 * v), str(i + 1), ha="center", va="center", fontsize=FONT - 2)
-    points, pull = np.concatenate([state.view, INNER * state.fused]), np.concatenate(state.pull) / longest * 0.55
+    chosen, fused = np.arange(len(state.view)) == anchor, INNER * state.fused
+    pairs = np.stack([state.view, fused], axis=1)
+    colours = [COLOURS[4] if own else PALE for own in chosen]
+    ax.add_collection(LineCollection(pairs, colors=colours, linewidths=np.where(chosen, 3, 1.5)))
+    for points, colour, marker in ((state.view, COLOURS[0], "o"), (fused, COLOURS[1], "s")):
+        look = {"c": colour, "marker": marker, "edgecolors": "white", "zorder": 2}
+        ax.scatter(*points.T, s=np.where(chosen, 100, 49), **look)
+    for i, view in enumerate(1.2 * state.view):
+        _number(ax, *view, i + 1, fontsize=FONT - 2)
+    points, pull = np.concatenate([state.view, fused]), np.concatenate(state.pull) / longest * 0.55
     ax.quiver(*points.T, *pull.T, angles="xy", scale_units="xy", scale=1, color=INK, width=0.011, zorder=3)
     ax.set(xlim=(-1.35, 1.35), ylim=(-1.3, 1.3), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     words = f"● views\n■ fused\nlongest\npull {longest:.2g}"
-    ax.text(0, 0, words, ha="center", va="center", fontsize=FONT - 2, color=GREY)
+    _number(ax, 0, 0, words, fontsize=FONT - 2, color=GREY)
 
 
 def draw_softmax(ax: Axes, state: InfoNCE, anchor: int, key: bool = True) -> None:
     """Draw the anchor's softmax: its positive, the other fused vectors, the other views."""
+    from matplotlib.patches import Rectangle
+
     n = len(state.view)
-    style_axes(ax, f"softmax of item {anchor + 1}", "compared with item")
+    _title(ax, f"softmax of item {anchor + 1}", "compared with item")
     others = [j for j in range(n) if j != anchor]
     blocks = (("its own fused vector", [anchor], 0), ("other fused vectors", others, 0), ("other views", others, n))
-    for place, (name, items, offset) in enumerate(blocks):
+    for place, (_, items, offset) in enumerate(blocks):
         x = [j + 0.38 * (place == 2) - 0.19 for j in items]
         look = {"color": COLOURS[place], "hatch": HATCHES[place], "edgecolor": "white", "linewidth": 0}
-        ax.bar(x, [state.softmax[anchor, j + offset] for j in items], width=0.36, label=name, **look)
-    ax.set_xticks(range(n), [str(j + 1) for j in range(n)])
-    ax.set_ylim(0, 1)
-    if key:
-        ax.legend(frameon=False, fontsize=FONT - 2, loc="upper right")
+        ax.bar(x, [state.softmax[anchor, j + offset] for j in items], width=0.36, **look)
+    ax.set(xticks=[], yticks=[0, 0.5, 1], xlim=(-0.7, n - 0.3), ylim=(0, 1))
+    _numbers_below(ax, range(n))
+    for place, (name, _, _) in enumerate(blocks if key else ()):
+        y, look = 0.93 - 0.085 * place, {"facecolor": COLOURS[place], "hatch": HATCHES[place], "edgecolor": "white"}
+        ax.add_patch(Rectangle((0.66, y - 0.02), 0.04, 0.04, transform=ax.transAxes, linewidth=0, **look))
+        ax.text(0.72, y, name, transform=ax.transAxes, va="center", fontsize=FONT - 2, color=INK)
 
 
 def draw_rows(ax: Axes, state: InfoNCE, anchor: int) -> None:
     """Draw the loss of every anchor, their mean, and the loss of chance."""
     n = len(state.view)
-    style_axes(ax, "loss of each item", "anchor")
+    _title(ax, "loss of each item", "anchor")
     colours = [COLOURS[4] if i == anchor else COLOURS[5] for i in range(n)]
     ax.bar(range(n), state.per_row, color=colours, edgecolor=[INK if i == anchor else "white" for i in range(n)])
     ax.axhline(state.loss, color=INK, linewidth=1.8)
     ax.axhline(state.uninformed, color=GREY, linestyle="--", linewidth=1.5)
     ax.text(n - 0.4, state.loss, f"mean {state.loss:.2f}", ha="right", va="bottom", fontsize=FONT - 2, bbox=WHITE)
     ax.text(-0.4, state.uninformed, f"chance {state.uninformed:.2f}", va="bottom", fontsize=FONT - 2, color=GREY)
-    ax.set_xticks(range(n), [str(j + 1) for j in range(n)])
-    ax.set_ylim(0, 1.15 * max(state.per_row.max(), state.uninformed))
+    top = 1.15 * max(state.per_row.max(), state.uninformed)
+    step = next(s * 10**e for e in range(-1, 9) for s in (1, 2, 5) if top < 5 * s * 10**e)
+    ax.set(xticks=[], yticks=np.arange(0, top, step), xlim=(-0.7, n - 0.3), ylim=(0, top))
+    _numbers_below(ax, range(n))
+
+
+def _title(ax: Axes, title: str, x: str = "") -> None:
+    """The common look is there already; a title whose height is given need not be looked for."""
+    ax.set_title(title, y=1.0, fontsize=FONT, loc="left", color=INK, fontweight="bold")
+    if x:
+        ax.text(0.5, -0.1, x, transform=ax.transAxes, ha="center", va="top", fontsize=FONT, color=INK)
+
+
+def _number(ax: Axes, x: float, y: float, words: object, **look: Any) -> None:
+    ax.text(x, y, str(words), ha="center", va="center", **({"color": INK} | look))
+
+
+def _numbers_below(ax: Axes, items: Sequence[int], font: float = FONT - 1.5) -> None:
+    below = ax.get_xaxis_transform()  # x in data, y in shares of the axes' height
+    for place, item in enumerate(items):
+        ax.text(place, -0.035, str(item + 1), transform=below, ha="center", va="top", fontsize=font, color=INK)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NearestTable", "NeighboursExplorer"]
 
+# A button cuts its words off; these are titles, and are read.
+WRAPPED = (
+    "<style>.mmrec-title { white-space: normal; line-height: 1.25; padding: 4px; overflow-wrap: anywhere }</style>"
+)
+
 
 class NearestTable:
     """Every item's nearest up to `k_max`, from which the normalised graph of any smaller k is read off at once.
@@ -88,13 +93,15 @@ class NeighboursExplorer(Explorer):
         }
 
     def _shelf(self, n: int) -> widgets.Widget:
-        places = []
+        look, places = widgets.Layout(width="100%", height="auto", min_height="32px"), []
         for item, picture in zip(chosen := _spread(self.data, n), item_pictures(self.data, chosen), strict=True):
             title = item_title(self.data, item)
-            button = widgets.Button(description=title, tooltip=f"choose {title}", layout=widgets.Layout(width="112px"))
+            button = widgets.Button(description=title, tooltip=f"choose {title}", layout=look)
+            button.add_class("mmrec-title")
             button.on_click(lambda _, item=item: self._choose(item))
             places.append(widgets.VBox([widgets.HTML(thumbnail(picture, title)), button]))
-        return widgets.HBox([widgets.Label("Pick an item:"), *places], layout=widgets.Layout(flex_flow="row wrap"))
+        in_one_row = widgets.Layout(grid_template_columns=f"repeat({len(places)}, minmax(0, 112px))", grid_gap="4px")
+        return widgets.VBox([widgets.HTML(f"{WRAPPED}Pick an item:"), widgets.GridBox(places, layout=in_one_row)])
 
     def _choose(self, item: int) -> None:
         self.controls["item"].value = item

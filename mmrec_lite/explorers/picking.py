@@ -52,4 +52,5 @@ def thumbnail(picture: np.ndarray, title: str) -> str:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "PNG")
     source = base64.b64encode(out.getvalue()).decode()
-    return f'<img alt="{html.escape(title)}" width="96" height="96" src="data:image/png;base64,{source}">'
+    look = 'width="96" height="96" style="max-width:100%;height:auto"'
+    return f'<img alt="{html.escape(title)}" {look} src="data:image/png;base64,{source}">'

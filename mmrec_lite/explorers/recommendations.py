@@ -30,7 +30,8 @@ NOTHING = "nothing"
 class RecommendationsExplorer(Explorer):
     """Choose a user: what they took in training, and what each method puts first; held-out items are framed.
 
-    `models` maps a label to a trained method, three at most. Users without training or test items are left out. A bar
+    `models` maps a label to a trained method, three at most. Users without training or test items are left out;
+    ``ValueError`` where nobody is left. A bar
     below a picture is the item's attention to each modality, where a method has one. With a modality switched off
     (`methods.switches.modalities_off`: missing when scoring, the weights stay) items that were not there before are
     marked "new".
@@ -43,6 +44,11 @@ class RecommendationsExplorer(Explorer):
             raise ValueError(f"RecommendationsExplorer draws 1 to {MOST} methods, got {len(models)}: {list(models)}.")
         self.models, self.split, self.k = dict(models), split, k
         self.users = np.intersect1d(split.users("train"), split.users("test"))
+        if not len(self.users):
+            raise ValueError(
+                f"RecommendationsExplorer: no user of {split.dataset.name!r} has items both in training "
+                f"({len(split.train):,} interactions) and in the test part ({len(split.test):,}); give another split."
+            )
         titles = {True: "held out for the test", False: "held out for validation"}
         self._parts = {titles[part == "test"]: part for part in ("test", "valid")}
         self._ranked: dict[tuple[str, str, int], np.ndarray] = {}
@@ -88,7 +94,8 @@ class RecommendationsExplorer(Explorer):
             note, words = f"{hits.sum()} of {len(held)} found\nin the top {self.k}", ()
             if off != NOTHING:
                 new = ~np.isin(items, self.ranked(label, user))
-                note += f"\n{new.sum()} new without\n{off}" if off in switchable(self.models[label]) else "\nunchanged"
+                moved = off in switchable(self.models[label])
+                note += f",\n{new.sum()} new without\n{off}" if moved else ",\nunchanged"
                 words = [f"new: {self._title(i)}" if n else self._title(i) for i, n in zip(items, new, strict=True)]
             weights = {name: values[items] for name, values in self._weights[label, off].items()}
             rows.append(Shelf(label, items.tolist(), note, hits, words, weights))

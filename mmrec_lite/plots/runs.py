@@ -44,8 +44,8 @@ def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title
                 ax.plot(best + 1, known[best], "*", color=COLOURS[place], markersize=16, markeredgecolor="white")
         _stage_ends(ax, shown)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    if not len(current):
-        axes[0, 0].text(0.5, 0.5, "not run yet", transform=axes[0, 0].transAxes, ha="center", color=GREY)
+    if not len(current):  # in the title: in the panels it would stand across the earlier runs
+        title = f"{title}: not run yet" if title else "not run yet"
     if title:
         figure.suptitle(title, fontsize=FONT, x=0.01, ha="left", parse_math=False)
     return figure

@@ -67,7 +67,8 @@ def sensitivity(
 
     `rows` has columns study, label (the hyper-parameter's value), seed, value and metric. `marks` maps a study to the
     label the paper recommends (a dotted line), `titles` to the panel's title. Labels stand at equal distances; three
-    panels stand in a row, so that a wall can show them. With `one_scale` the panels' heights can be compared.
+    panels stand in a row, so that a wall can show them. With `one_scale` the panels' heights can be compared. A label
+    without a value (a cell that failed) is a gap.
     """
     names = list(dict.fromkeys(rows["study"]))
     columns = min(len(names), PANELS)
@@ -79,7 +80,7 @@ def sensitivity(
     for ax, name in zip(axes.flat, names, strict=False):
         part = rows[rows["study"] == name]
         labels = list(dict.fromkeys(part["label"]))
-        wide = part.pivot_table(index="label", columns="seed", values="value", sort=False).loc[labels]
+        wide = part.pivot_table(index="label", columns="seed", values="value", sort=False).reindex(labels)
         metric = str(part["metric"].iloc[0])
         left = metric if ax in axes[:, 0] else left
         named = ax in axes[:, 0] or metric != left

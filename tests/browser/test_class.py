@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -14,7 +15,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator
 
-from mmrec_lite.experiments import STUDIES
 from tests.browser.lab import Lab, LabPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,11 +31,23 @@ recorder = Recorder(model, only=['image', 'text', 'fused'])
 mm.fit(model, split, epochs=2, progress=False, callback=recorder)
 frames = recorder.finish()
 models = {'micro': model, 'content': mm.create('content_knn', split), 'popular': mm.create('popularity', split)}"""
+# What the moves below name: a user whom MICRO finds without pictures, titles, the first pictures on the shelf.
+KNOWN = """\
+from mmrec_lite.experiments import STUDIES
+part = 'held out for the test'
+print('hit =', next(p for p in range(len(r.users)) if r.shelves(p, part, 'image')[1].hits.any()))
+print('title =', shop.items['title'][9])
+print('eleventh =', shop.items['title'][11])
+firsts = np.flatnonzero(~shop.items['category'].duplicated())
+print('first =', shop.items['title'][firsts[1]])
+print('second =', shop.items['title'][firsts[4]])
+print('last =', [name for name in STUDIES if name in set(explorers.StudiesExplorer().rows['study'])][-1])"""
 SOURCES = {
     "first": FIRST,
     "map": "m = explorers.EmbeddingMapExplorer(frames, shop, split.train_counts, shown=('image', 'text'))\nm",
     "places": "print('places', *np.frombuffer(m.picture.points, np.float32)[:2 * 4])",
-    "recommendations": "explorers.RecommendationsExplorer(models, split)",
+    "recommendations": "r = explorers.RecommendationsExplorer(models, split)\nr",
+    "known": KNOWN,
     "training": "explorers.TrainingExplorer(split, ['micro', 'lightgcn'], epochs=2)",
     "neighbours": "explorers.NeighboursExplorer(model, shop, item=7)",
     "loss": "explorers.LossExplorer()",
@@ -44,8 +56,18 @@ SOURCES = {
 }
 
 
-@pytest.fixture
-def cells(page: LabPage, lab: Lab):
+@pytest.fixture(scope="module")
+def page(browser, lab: Lab) -> Iterator[LabPage]:
+    """One tab for all tests here: to train what they look at takes longer than to look at it."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    tab = context.new_page()
+    tab.set_default_timeout(30_000)
+    yield LabPage(tab, lab)
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def cells(page: LabPage, lab: Lab) -> Iterator[dict[str, Locator]]:
     """Every explorer's cell by name, after everything has run."""
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = new_notebook(cells=[new_code_cell(source) for source in SOURCES.values()], metadata=metadata)
@@ -108,79 +130,47 @@ def test_the_map(cells: dict[str, Locator], page: LabPage, repository: Path) -> 
     says(cell, f"Chosen: {title}.")
     cell.locator("input[type=number]").fill("11")  # the same without a mouse
     cell.locator("input[type=number]").press("Enter")
-    page.page.wait_for_timeout(500)
+    known = dict(line.split(" = ", 1) for line in cells["known"].locator("pre").inner_text().splitlines())
+    says(cell, f"Chosen: {known['eleventh']}.")
+    before = picture(cell)
     cell.get_by_role("button", name="UMAP").click()
     says(cell, "UMAP is being laid out, PCA until then")
     says(cell, "UMAP, one fit for both, as trained", 180)
-    assert page.errors() == []
+    laid_out = picture(cell)
+    assert laid_out != before
     keep(cell, "map", repository)
-
-
-def test_recommendations(cells: dict[str, Locator], page: LabPage, repository: Path) -> None:
-    cell = cells["recommendations"]
-    says(cell, "switched off: nothing")
-    before = picture(cell)
-    for _ in range(2):
-        cell.locator(".noUi-handle").first.press("ArrowRight")
-    says(cell, "User 2,")
-    assert picture(cell) != before
-    cell.get_by_role("button", name="image", exact=True).press("Enter")
-    says(cell, "switched off: image")
-    says(cell, "new without image")
-    before = picture(cell)
-    cell.get_by_role("button", name="nothing", exact=True).click()
-    says(cell, "switched off: nothing")
-    assert picture(cell) != before
+    cell.get_by_role("button", name="PCA").press("Enter")
+    says(cell, "PCA, one fit for both, as trained")
+    assert picture(cell) == before
     assert page.errors() == []
-    keep(cell, "recommendations", repository)
 
 
-def test_what_needs_no_training(cells: dict[str, Locator], page: LabPage, repository: Path) -> None:
-    """Shop, studies, neighbours, loss: two or more fast moves, then one more; the <img> is another one every time."""
-    for name in ("neighbours", "loss", "shop", "studies"):
-        keep(cells[name], name, repository)
-    shop = cells["shop"]
-    says(shop, "User 0 from")
-    seen = [picture(shop)]
-    for _ in range(3):
-        shop.locator(".noUi-handle").press("ArrowRight")
-    says(shop, "User 3 from")
-    seen.append(picture(shop))
-    shop.get_by_role("button", name="cold items").click()
-    says(shop, "; cold items:")
-    seen.append(picture(shop))
+def row(cell: Locator, label: str) -> Locator:
+    """The control with this label."""
+    return cell.locator(".widget-label", has_text=re.compile(f"^{re.escape(label)}$")).locator("xpath=..")
 
-    studies = cells["studies"]
-    says(studies, "The paper: ")
-    seen.append(picture(studies))
-    menu = studies.locator("select")
-    names = [name.split(":")[0].replace("\xa0", " ") for name in menu.locator("option").all_inner_texts()]
-    for place in (1, 2):  # a native menu: its keys are the browser's own
-        menu.select_option(index=place)
-    says(studies, STUDIES[names[2]].says)
-    seen.append(picture(studies))
-    menu.select_option(index=len(names) - 1)
-    says(studies, STUDIES[names[-1]].says)
-    seen.append(picture(studies))
 
-    neighbours, loss = cells["neighbours"], cells["loss"]
-    seen.append(picture(neighbours))
-    for _ in range(4):
-        neighbours.locator(".noUi-handle").nth(1).press("ArrowLeft")
-    says(neighbours, "lambda = 0.5.")
-    seen.append(picture(neighbours))
-    neighbours.get_by_role("button", name="text", exact=True).click()
-    says(neighbours, "text graph")
-    seen += [picture(neighbours), picture(loss)]
-    for _ in range(2):
-        loss.locator(".noUi-handle").first.press("ArrowLeft")
-    says(loss, "temperature 0.316")
-    seen.append(picture(loss))
-    loss.get_by_role("button", name="view to fused").click()
-    says(loss, "view to fused alone")
-    seen.append(picture(loss))
-    assert all(seen) and len(set(seen)) == len(seen)
-    assert page.errors() == []
+def drag(cell: Locator, label: str, share: str) -> None:
+    """Pull a slider's handle to a share of its way, by mouse."""
+    track, handle = row(cell, label).locator(".noUi-base"), row(cell, label).locator(".noUi-handle")
+    handle.scroll_into_view_if_needed()
+    way, box = track.bounding_box(), handle.bounding_box()
+    y = box["y"] + box["height"] / 2
+    cell.page.mouse.move(box["x"] + box["width"] / 2, y)
+    cell.page.mouse.down()
+    cell.page.mouse.move(way["x"] + float(share) * way["width"], y, steps=4)
+    cell.page.mouse.up()
+
+
+def enter(field: Locator, words: str) -> None:
+    field.fill(words)
+    field.press("Enter")
+
+
+def hold(cell: Locator, label: str, keys: str) -> None:
+    """Press keys on a slider faster than a picture is drawn: the last one's stays."""
+    for key in keys.split():
+        row(cell, label).locator(".noUi-handle").press(key)
 
 
 def test_training_cancel_and_a_restart(cells: dict[str, Locator], page: LabPage, repository: Path) -> None:
@@ -199,8 +189,12 @@ def test_training_cancel_and_a_restart(cells: dict[str, Locator], page: LabPage,
     cancel.click()
     says(cell, ": cancelled", 15)
     assert picture(cell) != before and cell.locator("table").inner_text().count("micro") == 2
-    cell.locator("select").select_option("lightgcn")
-    says(cell, "lightgcn, at most 60 epochs")
+    enter(row(cell, "most epochs").locator(".widget-readout"), "6")
+    for share, key in (("0.5", "Enter"), ("0.7", " ")):  # the one behind, then the one in front
+        enter(row(cell, "λ, lam").locator(".widget-readout"), share)
+        says(cell, f"micro, λ {share}")
+        run.press(key)
+        says(cell, "all epochs, 6 epochs", 120)
     keep(cell, "training", repository)
 
     page.page.locator(".lm-MenuBar-itemLabel", has_text="Kernel").first.click()
@@ -215,3 +209,118 @@ def test_training_cancel_and_a_restart(cells: dict[str, Locator], page: LabPage,
     says(cells["training"], "not run yet, press Run")
     run.click()
     says(cells["training"], "all epochs, 2 epochs")
+
+
+GESTURES = {
+    "drag": drag,
+    "keys": hold,
+    "number": lambda cell, label, words: enter(row(cell, label).locator("input[type=number]"), words),
+    "readout": lambda cell, label, words: enter(row(cell, label).locator(".widget-readout"), words),
+    "title": lambda cell, label, words: enter(row(cell, label).locator("input[list]"), words),
+    "menu": lambda cell, label, words: row(cell, label).locator("select").select_option(words),
+    "click": lambda cell, label, words: row(cell, label).get_by_role("button", name=words, exact=True).click(),
+    "press": lambda cell, label, words: row(cell, label).get_by_role("button", name=words, exact=True).press("Enter"),
+    "picture": lambda cell, label, words: cell.get_by_title(f"choose {label}").click(),
+    "picture keys": lambda cell, label, words: cell.get_by_title(f"choose {label}").press("Enter"),
+}
+# Every control of every explorer by its label, by mouse and by keyboard (a menu's keys are the browser's own);
+# {hit}, {title} … are what the notebook prints.
+MOVES = {
+    "map": """
+        colour | menu | pattern
+        colour | menu | material
+        left | menu | fused
+        right | menu | image
+        moment | keys | ArrowLeft ArrowLeft
+        moment | drag | 1
+        fit | click | a fit each, turned
+        fit | press | one fit for both
+        item, number | number | 23
+        or its title | title | {title} · 9""",
+    "recommendations": """
+        user, place | keys | ArrowRight ArrowRight
+        user, place | drag | 0.4
+        switched off | press | image
+        user, place | readout | {hit}
+        framed | click | held out for validation
+        framed | press | held out for the test
+        switched off | click | text
+        switched off | press | nothing
+        switched off | click | image""",
+    "training": """
+        method | menu | lightgcn
+        method | menu | micro
+        λ, lam | keys | ArrowLeft ArrowLeft
+        λ, lam | drag | 0.2
+        k, neighbours | keys | ArrowRight
+        k, neighbours | drag | 0.7
+        β, contrast | keys | ArrowLeft
+        β, contrast | drag | 0.9
+        modalities | click | image
+        modalities | press | text
+        most epochs | keys | ArrowRight
+        most epochs | drag | 0.6
+        seed | number | 3""",
+    "neighbours": """
+        λ, raw share | keys | ArrowLeft ArrowLeft ArrowLeft
+        λ, raw share | drag | 0.2
+        k, with itself | keys | ArrowLeft
+        k, with itself | drag | 0.4
+        modality | press | text
+        modality | click | image
+        {first} | picture | -
+        {second} | picture keys | -
+        or its number | number | 11
+        or its title | title | {title} · 9""",
+    "loss": """
+        temperature τ | keys | ArrowLeft ArrowLeft
+        temperature τ | drag | 0.8
+        look at item | keys | ArrowRight
+        look at item | drag | 0.5
+        other items | keys | ArrowRight
+        other items | drag | 0.3
+        form | click | view to fused
+        form | press | both directions""",
+    "shop": """
+        user, row | keys | ArrowRight ArrowRight ArrowRight
+        user, row | drag | 0.5
+        protocol | click | cold items
+        protocol | press | leave one out""",
+    "studies": """
+        artefact | menu | {last}""",
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_every_control_changes_the_picture_and_the_words(
+    name: str, cells: dict[str, Locator], page: LabPage, repository: Path
+) -> None:
+    known = dict(line.split(" = ", 1) for line in cells["known"].locator("pre").inner_text().splitlines())
+    cell, still = cells[name], []
+    if name in ("neighbours", "loss", "shop", "studies"):
+        keep(cell, name, repository)
+    line = cell.locator("[role=status]").element_handle()
+    moves = [[part.strip().format(**known) for part in move.split("|")] for move in MOVES[name].split("\n") if move]
+    for label, gesture, words in moves:
+        before = picture(cell), said(cell)
+        GESTURES[gesture](cell, label, words)
+        for _ in range(150):
+            page.page.wait_for_timeout(200)
+            if picture(cell) != before[0] and said(cell) != before[1]:
+                break
+        else:
+            still.append((label, gesture, words, said(cell)))
+    assert still == []
+    # One paragraph speaks from the first move to the last: a screen reader does not hear a new one.
+    assert line.evaluate("line => line.isConnected") and cell.locator("[role=status]").count() == 1
+    labels = {label.strip() for label in cell.locator(".widget-label:visible").all_inner_texts()} - {""}
+    assert len(labels) > 0 and labels - {"projection"} <= {label for label, _, _ in moves}  # UMAP: the map's own test
+    assert page.errors() == []
+    if name == "recommendations":
+        says(cell, "switched off: image. micro: 1 of 1 found")
+        keep(cell, name, repository)
+
+
+def said(cell: Locator) -> str:
+    """The words of the status line, without what the drawing took."""
+    return re.sub(r" [(](drawn|shown).*", "", cell.locator("[role=status]").inner_text())

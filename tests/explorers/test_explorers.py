@@ -15,6 +15,7 @@ import torch
 import mmrec_lite as mm
 from mmrec_lite import plots
 from mmrec_lite.explorers import Explorer, InfoNCE, LossExplorer, NearestTable, NeighboursExplorer
+from mmrec_lite.explorers.status import StatusLine
 from mmrec_lite.graphs import knn_graph, normalize_graph
 from tests.test_plots import make_shop
 
@@ -59,7 +60,15 @@ def test_a_move_changes_picture_and_status() -> None:
     assert explorer.picture.value != before
     assert explorer.picture.value.startswith('<img alt="&lt;i&gt;3&lt;/i&gt; &amp; squares"')
     assert "&lt;i&gt;3&lt;/i&gt; &amp; squares <i>(drawn in" in explorer.status.value
-    assert 'role="status"' in explorer.status.value
+
+
+def test_the_line_that_is_spoken_stays_and_only_its_words_change() -> None:
+    explorer = Squares()
+    line = explorer.status
+    assert isinstance(line, StatusLine) and line in explorer.widget.children
+    explorer.controls["n"].value = 3
+    assert explorer.status is line and "3" in line.value and "role=" not in line.value
+    assert line._esm.count('createElement("p")') == 1 and '"role", "status"' in line._esm
 
 
 def test_a_picture_is_kept() -> None:
@@ -151,8 +160,9 @@ def test_the_mixture_is_that_of_the_model(shop: mm.MultimodalDataset) -> None:
 
 def test_an_item_is_picked_by_picture_title_or_number(shop: mm.MultimodalDataset) -> None:
     explorer = neighbours(shop, shelf=3)
-    places = explorer.widget.children[1].children[1:]
+    places = explorer.widget.children[1].children[1].children
     assert [place.children[0].value.split('"')[1] for place in places] == ["thing 0", "thing 1", "thing 2"]
+    assert [place.children[1].tooltip for place in places] == ["choose thing 0", "choose thing 1", "choose thing 2"]
     places[2].children[1].click()
     assert explorer.params["item"] == 2
     explorer.search.value = "thing 7 · 7"
@@ -177,7 +187,7 @@ def test_titles_are_escaped(tmp_path: Path) -> None:
     shop = make_shop(tmp_path, [f"{title} {i}" for i in range(12)])
     explorer = neighbours(shop)
     shown = [explorer.picture.value, explorer.status.value]
-    shown += [place.children[0].value for place in explorer.widget.children[1].children[1:]]
+    shown += [place.children[0].value for place in explorer.widget.children[1].children[1].children]
     for text in shown:
         assert "<img src=x" not in text
         assert html.escape(title) in text

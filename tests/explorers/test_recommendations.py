@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -134,3 +136,12 @@ def test_a_user_with_few_items_left_has_a_short_shelf():
                 assert sorted(row.items) == left.tolist() and len(row.hits) == len(left)
                 assert "0 new" in row.note or off == "nothing" or row.note.endswith("unchanged")
     assert explorer.static([0], off=["nothing", "image"]).get_figheight() > 0
+
+
+def test_a_split_in_which_nobody_can_be_shown_is_refused_in_a_sentence():
+    split = mm.split(tiny_shop(), "ratio", seed=0)
+    user = split.dataset.interactions["user"].to_numpy()
+    rows = {"train": user < 20, "valid": user == 20, "test": user > 20}  # whoever is asked about was never seen
+    nobody = dataclasses.replace(split, **{part: np.flatnonzero(which) for part, which in rows.items()})
+    with pytest.raises(ValueError, match=r"no user of 'tiny' has items both in training \(160 .* test part \(152\)"):
+        explorers.RecommendationsExplorer({"popularity": mm.create("popularity", split)}, nobody)

@@ -21,6 +21,7 @@ from nbstripout import strip_output
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An explorer: run this cell to use it. The picture beside it shows what it can show."
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+FOLDED = {"source_hidden": True, "outputs_hidden": True}
 EXTRA_KEYS = [
     "metadata.papermill",
     "metadata.widgets",
@@ -31,7 +32,7 @@ EXTRA_KEYS = [
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Remove times, machine names and widget states; outputs, counts and ids stay.
+    """Remove times, machine names and widget states, and fold solutions; outputs, counts and ids stay.
 
     A widget without a kernel shows as an error ("model not found"), so a sentence takes its place.
     """
@@ -41,6 +42,14 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         for output in cell.get("outputs", []):
             if WIDGET in output.get("data", {}):
                 output.data = {"text/plain": WIDGET_NOTE}
+    return folded(notebook)
+
+
+def folded(notebook: NotebookNode) -> NotebookNode:
+    """Hide code and outputs of the cells tagged `solution` until a reader opens them, as JupyterLab does it."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {**cell.metadata.get("jupyter", {}), **FOLDED}
     return notebook
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import nbformat
+from jinja2 import DictLoader
 from nbconvert import HTMLExporter, NotebookExporter, SlidesExporter
 from nbconvert.preprocessors import ClearOutputPreprocessor, Preprocessor, TagRemovePreprocessor
 from nbformat import NotebookNode
@@ -46,6 +47,7 @@ STYLE = """
 .highlight .c1, .highlight .c { color: #35626b !important; }
 a { color: #00539f !important; text-decoration: underline !important; }
 .jp-RenderedHTMLCommon table { display: block; overflow-x: auto; }
+details.solution > summary { padding: 4px 0 4px 72px; font: 15px sans-serif; cursor: pointer; }
 nav.lessons { padding: 8px 16px; font: 15px sans-serif; }
 .formula { display: block; overflow: auto hidden; padding: 4px 0; }
 .highlight pre, .jp-OutputArea-output pre { overflow-x: auto; }
@@ -53,7 +55,7 @@ nav.lessons { padding: 8px 16px; font: 15px sans-serif; }
 @media (max-width: 700px) {  /* a telephone: no room for numbers beside the cells */
   .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
   body.jp-Notebook { padding: 8px !important; }
-  .jp-Cell { padding: 0 !important; }
+  .jp-Cell, details.solution > summary { padding: 0 !important; }
   .jp-RenderedHTMLCommon { padding-right: 4px !important; }
   .jp-RenderedHTMLCommon p, .jp-RenderedHTMLCommon li { overflow-wrap: anywhere; }
   .jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th { word-break: normal; overflow-wrap: normal; }
@@ -76,6 +78,18 @@ DECK = """
 .reveal h1 { font-size: 2em; } .reveal h2 { font-size: 1.6em; } .reveal h3 { font-size: 1.25em; }
 .reveal table { font-size: 0.85em; }
 </style>
+"""
+FOLDED_SOLUTIONS = """
+{%- extends "lab/index.html.j2" -%}
+{%- block codecell -%}
+{%- if "solution" in cell.metadata.get("tags", []) -%}
+<details class="solution"><summary>The solution's code and output</summary>
+{{ super() }}
+</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{%- endblock codecell -%}
 """
 STARTS = """
 <script src="{reveal}/dist/reveal.js"></script>
@@ -213,7 +227,8 @@ def page(notebook: NotebookNode, title: str, pages: dict[str, str]) -> str:
         if cell.cell_type == "markdown":
             cell.source = LINK.sub(lambda found: _target(found, pages), cell.source)
     notebook, _ = Formulas().preprocess(notebook, {})
-    exporter = HTMLExporter(template_name="lab")
+    loader = DictLoader({"folded.html.j2": FOLDED_SOLUTIONS})
+    exporter = HTMLExporter(template_name="lab", template_file="folded.html.j2", extra_loaders=[loader])
     text, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     home = '<nav class="lessons" aria-label="lessons"><a href="index.html">All lessons</a></nav>'
     text = _styled(_without_scripts(text), title)

@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from tests.notebooks.execute import FOLDED
+
 MAX_LINES = 15
 MAX_WIDTH = 120  # what a page of 1,100 points and a laptop beside the file browser show
 MAX_BYTES = 1_500_000
@@ -80,6 +82,8 @@ def _cell(cell: NotebookNode) -> Iterator[str]:
             yield f"metadata.{key} is there: timings change with every run"
     texts = [cell.source]
     if cell.cell_type == "code":
+        if "solution" in cell.metadata.get("tags", []) and dict(cell.metadata.get("jupyter", {})) != FOLDED:
+            yield "a solution that is not folded: code and output must be hidden (make notebooks)"
         if (lines := len(cell.source.splitlines())) > MAX_LINES:
             yield f"{lines} lines, {MAX_LINES} at most: the code belongs in the library"
         if (width := max(map(len, cell.source.splitlines()), default=0)) > MAX_WIDTH:

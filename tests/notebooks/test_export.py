@@ -15,9 +15,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tests.notebooks.execute import WIDGET_NOTE
-from tests.notebooks.export import Deck, main, make_site, slides, student
+from tests.notebooks.execute import FOLDED, WIDGET_NOTE
+from tests.notebooks.export import Deck, main, make_site, page, slides, student
 from tests.notebooks.formulas import with_mathml
+from tests.notebooks.leaks import leaks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LESSONS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
@@ -149,6 +150,69 @@ def test_links_to_lessons_become_links_to_pages(tmp_path):
     assert 'href="index.html"' in (tmp_path / "site" / "teaching.html").read_text()
 
 
+def test_a_page_folds_the_code_and_the_output_of_a_solution(tmp_path):
+    folded = lesson()
+    solution = folded.cells[9]
+    assert solution.metadata.tags == ["solution"]
+    solution.outputs = [new_output("stream", text="forty-two")]
+    nbformat.write(folded, tmp_path / "03_lesson.ipynb")
+    make_site(tmp_path, tmp_path / "site")
+    body = (tmp_path / "site" / "03_lesson.html").read_text().split("<body", 1)[1]
+    details = re.findall(r"<details class=\"solution\"><summary>.*?</details>", body, re.DOTALL)
+    assert len(details) == 1 and "forty-two" in details[0] and "mine" in visible(details[0])
+    assert "forty-two" not in body.replace(details[0], "") and "<details open" not in body
+    assert "To take home" in visible(body.replace(details[0], ""))
+
+
+def asked(check: str, solution: str, exercise: str = "answer = None"):
+    cells = [
+        new_code_cell("x = 1.5\ny = x * 7.25 + other(x)"),
+        new_code_cell(exercise, metadata={"tags": ["exercise"]}),
+        new_code_cell(check, metadata={"tags": ["check"]}),
+        new_code_cell(solution, metadata={"tags": ["solution"]}),
+    ]
+    return leaks(new_notebook(cells=cells))
+
+
+@pytest.mark.parametrize(
+    ("check", "solution", "sentence"),
+    [
+        ("expected = probe( v [w],truth['a'] ).mean()", 'answer = probe(v[w], truth["a"]).mean()', "holds a solution"),
+        ("print(check(answer, 20 / 250))", "answer = 20/250", "holds a solution"),
+        ("print(check(answer, (0.006 / 0.002) ** 2))", "answer = 9", "holds a solution"),
+        ("print(check(answer, 9))", "answer = 3 * 3", "holds a solution"),
+        ("limit = 1 / np.log(65504.0)", "answer = 1 / np.log(float(np.finfo(np.float16).max))", "holds a solution"),
+        ("def share():\n    return 1", "answer = share()", "defines what a solution uses: share"),
+        ("expected = 1 if x else 0", "answer = expected", "defines what a solution uses: expected"),
+    ],
+)
+def test_a_check_that_tells_is_found(check, solution, sentence):
+    found = asked(check, solution)
+    assert len(found) == 1 and sentence in found[0], found
+
+
+def test_a_check_that_does_not_tell_is_none():
+    assert asked("print(check(answer, library(x)), 3)", "answer = 0.25 * 3\nprint(check(answer, library(x)))") == []
+    assert asked("def judge(f):\n    return f(x) == x", "def f(x):\n    return x\n\nprint(judge(f))") == []
+    earlier = "answer = x * 7.25 + other(x)"  # shown before the question was asked: a line to find again
+    assert asked("print(check(answer, library(x)))", earlier) == []
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_students_copy_tells_no_solution(path):
+    assert leaks(nbformat.read(path, as_version=4)) == []
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_every_page_folds_every_solution(path):
+    notebook = nbformat.read(path, as_version=4)
+    solutions = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+    assert solutions and all(dict(cell.metadata.jupyter) == FOLDED for cell in solutions)
+    text = page(notebook, "A lesson", {})
+    folds = re.findall(r'<details class="solution">.*?</details>', text, re.DOTALL)
+    assert [re.search(r'id="(?:cell-id=)?([^"]+)"', fold)[1] for fold in folds] == [cell.id for cell in solutions]
+
+
 # The committed lessons ------------------------------------------------------------------------------------------------
 
 
@@ -218,9 +282,9 @@ def test_every_link_of_the_site_leads_somewhere(site):
     pages = {path.name: Page(path.read_text(encoding="utf-8")) for path in site.glob("*.html")}
     assert {f"{path.stem}.html" for path in LESSONS} | {"index.html", "teaching.html"} <= set(pages)
     broken = []
-    for name, page in pages.items():
-        assert page.mute == [], f"{name}: pictures without alternative text"
-        for link in page.links:
+    for name, found in pages.items():
+        assert found.mute == [], f"{name}: pictures without alternative text"
+        for link in found.links:
             if re.match(r"(https?|data|mailto):", link):
                 continue
             target, _, anchor = link.partition("#")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +15,9 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import mmrec_lite as mm
 from tests.notebooks.execute import main, tidy
 from tests.notebooks.hygiene import MAX_BYTES, problems
-from tests.notebooks.short import evaluated, shorten
+from tests.notebooks.reference import FILE, best, differing, measure, plain
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parents[2].glob("notebooks/[0-9]*.ipynb"))
 # Recall@20 on the shop's ratio split: what is not trained, as in the README's table. Of what is trained for two epochs,
@@ -32,6 +31,7 @@ BOUNDS = {
 }
 TRAINED, BEST = (0.0, 0.20), 0.03
 MEASURES_NOTHING = {"02_features"}
+REFERENCE = json.loads(FILE.read_text(encoding="utf-8"))  # by lesson and method, best recall@20 after two epochs
 CELL_TIMEOUT = int(os.environ.get("CELL_TIMEOUT", "600"))
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -73,30 +73,39 @@ def test_teaches(notebook: Path) -> None:
 def test_runs_with_another_seed(notebook: Path, tmp_path: Path) -> None:
     # In an empty folder: a lesson may not depend on where it lies, nor write into the repository. Short trainings:
     # nbval runs the lessons at their full length.
-    (tmp_path / "empty").mkdir()
-    lesson = Path(shutil.copy(notebook, tmp_path))
-    shorten(lesson)
-    papermill.execute_notebook(
-        str(lesson),
-        str(tmp_path / "executed.ipynb"),
-        parameters={"seed": 1, "profile": "lecture"},
-        kernel_name="python3",
-        cwd=str(tmp_path / "empty"),
-        execution_timeout=CELL_TIMEOUT,
-        progress_bar=False,
-    )
-    rows = evaluated(tmp_path / "executed.ipynb")
+    rows = measure(notebook, tmp_path, CELL_TIMEOUT)
     assert bool(rows) == (notebook.stem not in MEASURES_NOTHING)
-    shop = mm.load("bazaar").hash
-    best = []
     for row in rows:
-        metrics = {name: value for name, value in row.items() if "@" in name}
-        assert all(0 <= value <= 1 for value in metrics.values()), row
-        if row["plain"] and row["data"] == shop and row["protocol"] == "ratio" and "recall@20" in metrics:
-            low, high = BOUNDS.get(row["method"], TRAINED)
-            assert low <= row["recall@20"] <= high, row
-            best += [row["recall@20"]] if row["method"] not in BOUNDS else []
-    assert not best or max(best) > BEST, best
+        assert all(0 <= value <= 1 for name, value in row.items() if "@" in name), row
+    held = plain(rows)
+    for row in held:
+        low, high = BOUNDS.get(row["method"], TRAINED)
+        assert low <= row["recall@20"] <= high, row
+    trained = [row["recall@20"] for row in held if row["method"] not in BOUNDS]
+    assert not trained or max(trained) > BEST, trained
+    assert differing(REFERENCE.get(notebook.stem, {}), best(held)) == []
+
+
+def test_figures_are_compared_with_a_tolerance() -> None:
+    expected = {"micro": 0.1, "mf": 0.01}
+    assert differing(expected, {"micro": 0.124, "mf": 0.024, "pamd": 0.5}) == []
+    assert differing(expected, {"micro": 0.05, "mf": 0.01}) == ["micro has recall@20 0.0500, expected 0.1000"]
+    assert differing(expected, {"micro": 0.1, "mf": 0.03}) == ["mf has recall@20 0.0300, expected 0.0100"]
+    assert differing({"mf": 0.01}, {}) == ["mf is not measured any more, it had recall@20 0.0100"]
+
+
+def test_a_method_s_best_figure_counts() -> None:
+    rows = [{"method": name, "recall@20": value} for name, value in (("b", 0.2), ("a", 0.1), ("b", 0.3))]
+    assert best(rows) == {"a": 0.1, "b": 0.3}
+
+
+def test_figures_are_of_lessons_that_are_there() -> None:
+    """And each lies within the bounds for every lesson."""
+    assert REFERENCE.keys() <= {notebook.stem for notebook in NOTEBOOKS} - MEASURES_NOTHING
+    for figures in REFERENCE.values():
+        assert all(
+            BOUNDS.get(name, TRAINED)[0] <= value <= BOUNDS.get(name, TRAINED)[1] for name, value in figures.items()
+        )
 
 
 def good_notebook() -> NotebookNode:
@@ -158,6 +167,7 @@ FAULTS: dict[str, tuple[Callable[[NotebookNode], object], str]] = {
     "out of order": (lambda nb: nb.cells[2].update(execution_count=7), "execution counts"),
     "big": (lambda nb: nb.cells[0].update(source="a" * MAX_BYTES), "bytes"),
     "widget view": (adds(WIDGET_VIEW), "widget's view"),
+    "open solution": (lambda nb: nb.cells[2].metadata.update(tags=["solution"]), "not folded"),
 }
 
 
@@ -179,9 +189,9 @@ def test_a_broken_file_is_found(tmp_path: Path) -> None:
 
 def test_tidy_mends_what_can_be_mended(tmp_path: Path) -> None:
     lesson = good_notebook()
-    for fault in ("kernel", "widget state", "papermill", "cell timing", "widget view"):
+    for fault in ("kernel", "widget state", "papermill", "cell timing", "widget view", "open solution"):
         FAULTS[fault][0](lesson)
-    assert len(check(lesson, tmp_path)) == 5
+    assert len(check(lesson, tmp_path)) == 6
     assert check(tidy(lesson), tmp_path) == []
 
 
