@@ -1,8 +1,8 @@
 """Every table and figure of the four papers on the embedded shop: `make reproduction`.
 
-Trains the cells of all studies (lecture profile, two seeds, five for tables of parts; `--seeds 0 1`: two for all),
+Trains the cells of all studies (lecture profile, two seeds, five where SEVERAL says so; `--seeds 0 1`: two for all),
 keeps runs in build/reproduction so that a stopped call goes on where it was, writes their figures to mmrec_lite/experiments/measured.csv, and draws notebooks/REPRODUCTION.md
-from that file, figures/real_data.csv and the papers' printed values. With `--data amazon_giftcards` the same studies
+from that file, figures/real_data.csv, figures/pilot_study.csv and the papers' printed values. With `--data amazon_giftcards` the same studies
 run on real orders, from the raw texts and pictures (see raw_to_trained).
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from mmrec_lite.experiments import (
     STUDIES,
     Study,
     at_the_same_training_loss,
+    beside,
     judge,
     loss_curves,
     measured,
@@ -32,6 +34,7 @@ from mmrec_lite.experiments import (
     published,
     run_studies,
 )
+from mmrec_lite.experiments.studies import LONGEST, SHORTEST
 from mmrec_lite.experiments.studying import AGREES, OPEN, REVERSED
 from mmrec_lite.similarity import mean_cosines, users_with_similar_items
 
@@ -40,10 +43,12 @@ KEPT = REPOSITORY / "build" / "reproduction"
 MEASURED = REPOSITORY / "mmrec_lite" / "experiments" / "measured.csv"
 PAGE = REPOSITORY / "notebooks" / "REPRODUCTION.md"
 REAL_ROWS = REPOSITORY / "figures" / "real_data.csv"
+PILOT_ROWS = REPOSITORY / "figures" / "pilot_study.csv"
 SEEDS = (0, 1)
-MORE_SEEDS = (0, 1, 2, 3, 4)  # where parts of one method are compared, which lie close together
-TABLES_OF_PARTS = (
-    "MICRO Table 4", "MICRO Table 5", "PAMD Table 3", "PAMD Table 4", "PAMD Table 5", "MCPTR Table 2", "MCPTR Table 3",
+MORE_SEEDS = (0, 1, 2, 3, 4)  # where what is compared lies close together
+SEVERAL = (
+    "MICRO Table 4", "MICRO Table 5", "PAMD Table 3", "PAMD Table 4", "PAMD Table 5", "PAMD Table 6", "MCPTR Table 2",
+    "MCPTR Table 3", "MP4SR Table 4", "MP4SR Table 6", "MP4SR Fig. 8",
 )  # fmt: skip
 REAL = "amazon_giftcards"
 HEAD = """# Reproduction
@@ -51,18 +56,38 @@ HEAD = """# Reproduction
 Every table and figure of the four papers: what the paper says, what came out on the embedded shop, where to rerun it. Made by `make reproduction` from measured rows
 (`mmrec_lite/experiments/measured.csv`); do not edit it by hand.
 
-**How to read it.** *Lecture* profile, seeds 0 and 1, in tables of parts 0 to 4 (each line says how many); a seed draws split, weights and batches. A claim is a pair: the paper puts one above the other. It **agrees** or is
-**reversed** when the difference of the means is larger than the noise (Fisher's least significant difference over labels and seeds, 95 %), else it is **not told apart**.
+**How to read it.** *Lecture* profile at full length. {seeds}; each cell ends with how many. A seed draws split, weights and batches. A claim is a pair: the paper puts one above the other. It **agrees** or is
+**reversed** when the difference of the means is larger than the noise (Fisher's least significant difference over labels and seeds, 95 %), else it is **not told apart**. A claim about *gains* (one lead
+is larger than another) has the difference of the two leads, seed by seed, and for noise half of its 95 % interval (Student's t).
 τ is Kendall's agreement of our order with the paper's on each of its data sets. Bazaar is small, its signal planted and the trainings short: a disagreement is a result about
 *this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared.
 
-**On real sets**: the same studies on Amazon's gift cards (`python -m tests.reproduction --data amazon_giftcards`), from raw texts, pictures and reviews: 458 users and 148 items, so that
-much stays within the noise (with the lecture settings, which were chosen on the shop); and, for the tables that compare methods, `figures/real_data.csv` (tuned on validation, small grids). Any data set does: `-p data FOLDER -p protocol given`.
+**The command** of a line measures its rows again (with `--data amazon_giftcards` those of the gift cards, where the raw data are); the lesson beside it draws them with `-p epochs 0 -p seeds N`. Without these two
+a lesson trains for a few epochs only, and its figures are others than here.
+
+**On real sets**: the same studies on Amazon's gift cards, from raw texts, pictures and reviews: 458 users and 148 items, so that much stays within the noise (with the lecture settings, which were chosen on the
+shop). For the tables that compare methods also `figures/real_data.csv`: recall@20 of the paper's method beside the best other one measured on that data set, and whether its settings were **tuned** (a
+small grid, on validation) or stand at **one setting**. Any data set does: `-p data FOLDER -p protocol given`.
 """
+RARE = "recall@20 rare"  # of the test items with fewer than ten training interactions
+GAINS = {  # claims about gains that no single artefact makes, judged by its rows
+    "MICRO Table 4": (("MICRO", "LightGCN", RARE, "recall@20"),),
+    "MP4SR Fig. 8": STUDIES["MP4SR Fig. 8"].gains,
+}
 CLAIMS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "content helps most on cold items": (
+    "content helps on cold items": (
         ("MICRO Fig. 3", "MICRO", "LightGCN"), ("MICRO Fig. 3", "VBPR", "LightGCN"),
         ("MP4SR Table 3", "MP4SR", "w/o pre-train"),
+    ),
+    "content helps *most* on cold items: its gain on items with fewer than ten training interactions is above its gain on all": (
+        ("MICRO Table 4", f"gain of MICRO over LightGCN, {RARE}", "gain of MICRO over LightGCN, recall@20"),
+    ),
+    "short histories gain most: the gain of the fifth with the shortest is above that of the longest": (
+        ("MP4SR Fig. 8", f"gain of MP4SR over LightGCN, {SHORTEST}", f"gain of MP4SR over LightGCN, {LONGEST}"),
+    ),
+    "more content is better; without any, BPR++ is ahead of PAMD": (
+        ("PAMD Fig. 3b", "PAMD, 0% hidden", "PAMD, 100% hidden"), ("PAMD Fig. 3b", "BPR++, 0% hidden", "BPR++, 100% hidden"),
+        ("PAMD Fig. 3b", "BPR++, 100% hidden", "PAMD, 100% hidden"),
     ),
     "two modalities beat one": (
         ("MICRO Table 6", "Both", "Visual"), ("MICRO Table 6", "Both", "Textual"), ("MP4SR Table 6", "MP4SR", "MP4SR-V"),
@@ -82,12 +107,13 @@ CLAIMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("PAMD Fig. 3a", "20", "0"), ("MCPTR Table 2", "MCPTR", "Random"), ("MP4SR Table 4", "MP4SR", "w/o pre-train"),
     ),
 }  # fmt: skip
+_COMMAND, _PILOT = "`python -m tests.reproduction '{}'`", "; [02](02_features.ipynb)"
 _DATA = ("what the data are", "lesson 01 prints Bazaar's", "`mmrec data info FOLDER`", "`mmrec data info bazaar`")
 BESIDE: dict[str, dict[str, tuple[str, str, str, str]]] = {  # artefacts that are no comparison of trained methods
     "MICRO": {
-        "Table 1: similarity of items": ("Items taken together are more alike than others.", "PILOT1", "not run", "`papermill notebooks/02_features.ipynb out.ipynb`"),
-        "Table 2: users and similar items": ("Most users take items that are among each other's nearest.", "PILOT2", "not run",
-                                             "`papermill notebooks/02_features.ipynb out.ipynb`"),
+        "Table 1: similarity of items": ("Items taken together are more alike than others.", "PILOT1", "PILOT1 real", _COMMAND.format("MICRO Table 1") + _PILOT),
+        "Table 2: users and similar items": ("Most users take items that are among each other's nearest.", "PILOT2", "PILOT2 real",
+                                             _COMMAND.format("MICRO Table 2") + _PILOT),
         "Table 3: statistics": _DATA,
     },
     "PAMD": {"Table 1: statistics": _DATA},
@@ -98,18 +124,11 @@ BESIDE: dict[str, dict[str, tuple[str, str, str, str]]] = {  # artefacts that ar
                                                  "CURVES", "not run", "`python -m tests.reproduction 'MP4SR Fig. 3'`"),
     },
 }  # fmt: skip
-PILOT = {
-    "PILOT1": lambda shop: "; ".join(
-        "{}: all {:.3f}, co-interacted {:.3f}".format(name, *mean_cosines(shop, name)) for name in shop.modalities
-    ),
-    "PILOT2": lambda shop: "; ".join(
-        f"{name}: " + ", ".join(f"k = {k} {100 * v:.0f} %" for k, v in users_with_similar_items(shop, name).items())
-        for name in shop.modalities
-    ),
-}
+PILOT_KS = (5, 10, 15, 20)
 CURVES, CURVES_NAME = MEASURED.with_name("loss_curves.csv"), "MP4SR Fig. 3"
 CURVE_SEEDS = (0, 1, 2)
 EXTRA = ("recall@10 full", "ndcg@10 full", "ndcg@10", "ndcg@20")
+ONLY = {"MP4SR Fig. 8": (SHORTEST, LONGEST), "MICRO Table 4": (RARE, "recall@20")}  # further columns, of these alone
 
 
 def measure(names: list[str], data: mm.MultimodalDataset, seeds: tuple[int, ...], jobs: int) -> pd.DataFrame:
@@ -120,9 +139,13 @@ def measure(names: list[str], data: mm.MultimodalDataset, seeds: tuple[int, ...]
         print(rows.loc[failed, ["study", "label", "seed", "error"]].to_string())
         rows = rows[~rows["study"].isin(rows.loc[failed, "study"])]
     groups = [c for c in rows if c.startswith("recall@20 length ")]
-    kept = ["study", "label", "seed", "metric", "value", *EXTRA, *groups, "seconds fit", "parameters", "id"]
+    only = {name: [*columns, *(groups if name == "MP4SR Fig. 8" else ())] for name, columns in ONLY.items()}
+    further = list(dict.fromkeys(c for columns in only.values() for c in columns))
+    kept = ["study", "label", "seed", "metric", "value", *EXTRA, *further, "seconds fit", "parameters", "id"]
     rows = rows.reindex(columns=kept).rename(columns={"id": "run"}).assign(data=data.name)
-    rows.loc[~rows["study"].str.startswith("MP4SR Fig. 8"), groups] = float("nan")
+    for column in further:  # empty where no page reads it
+        readers = [name for name, columns in only.items() if column in columns]
+        rows.loc[~rows["study"].isin(readers), column] = float("nan")
     return rows.dropna(axis=1, how="all")
 
 
@@ -139,16 +162,38 @@ def keep(rows: pd.DataFrame) -> None:
     os.replace(beside, MEASURED)
 
 
+def pilot(shared: Path) -> None:
+    """Write MICRO's Tables 1 and 2 (no training) of the shop and of the sets with raw texts and pictures to a file."""
+    from tests.raw_to_trained import SOURCES, WORK, prepare
+
+    rows = []
+    there = [name for name in SOURCES if (WORK / name / "data").exists() or (shared / "data" / name).exists()]
+    for data in (mm.load("bazaar"), *(prepare(name, shared / "data" / name).replace(name=name) for name in there)):
+        for modality in data.modalities:
+            found = dict(zip(("all", "co-interacted"), mean_cosines(data, modality), strict=True))
+            rows += [(data.name, "PILOT1", modality, what, value) for what, value in found.items()]
+            shares = users_with_similar_items(data, modality, PILOT_KS)
+            rows += [(data.name, "PILOT2", modality, f"k = {k}", 100 * value) for k, value in shares.items()]
+    table = pd.DataFrame(rows, columns=["data", "table", "modality", "what", "value"])
+    if PILOT_ROWS.exists():  # keep what could not be measured here
+        old = pd.read_csv(PILOT_ROWS)
+        table = pd.concat([table, old[~old["data"].isin(table["data"])]])
+    beside = PILOT_ROWS.with_suffix(".tmp")
+    table.to_csv(beside, index=False, float_format="%.4f")
+    os.replace(beside, PILOT_ROWS)
+
+
 # The page ---------------------------------------------------------------------------------------------------------------
 
 
 def page() -> str:
     """Draw notebooks/REPRODUCTION.md from the committed rows alone."""
-    rows, real, pilot = measured(), pd.read_csv(REAL_ROWS), mm.load("bazaar")
+    rows, real = measured(), pd.read_csv(REAL_ROWS)
     once = rows.drop_duplicates("run")  # studies share runs
-    head = HEAD.format(runs=len(once), minutes=once["seconds fit"].sum() / 60)
+    head = HEAD.format(seeds=_seeds(rows), runs=len(once), minutes=once["seconds fit"].sum() / 60)
     parts = [head, "## What the papers claim\n"]
     parts += [_claims(rows), "\nWith one seed there is no noise to compare with, and nothing is told apart.\n"]
+    found = _pilot() | {"CURVES": _curves()}
     for paper, others in BESIDE.items():
         parts += [
             f"\n## {paper}\n",
@@ -156,7 +201,6 @@ def page() -> str:
         ]
         parts += ["|---|---|---|---|---|---|"]
         lines = {s.artefact: _line(s, rows, real) for s in STUDIES.values() if s.paper == paper}
-        found = {key: tell(pilot) for key, tell in PILOT.items()} | {"CURVES": _curves()}
         others = {a: tuple(found.get(cell, cell) for cell in cells) for a, cells in others.items()}
         lines |= {
             a: f"| {a} | {says} | {status} |  | {on_real} | {command} |"
@@ -177,12 +221,29 @@ def _place(artefact: str) -> tuple[int, str]:
     return (0 if artefact.startswith("Table") else 1, artefact)
 
 
+def _seeds(rows: pd.DataFrame) -> str:
+    """Which seeds the studies have, in words."""
+    seeds = rows.groupby("study", sort=False)["seed"].agg(lambda s: tuple(sorted(set(s))))
+    most = seeds.value_counts().idxmax()
+    others = [f"{_range(found)} in {', '.join(part.index)}" for found, part in seeds[seeds != most].groupby(seeds)]
+    return "; ".join([f"Seeds {_range(most)} in most" if others else f"Seeds {_range(most)}", *others])
+
+
+def _range(seeds: tuple[int, ...]) -> str:
+    if len(seeds) > 2 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return " and ".join(map(str, seeds))
+
+
 def _line(study: Study, rows: pd.DataFrame, real: pd.DataFrame) -> str:
     part = rows[rows["study"] == study.name]
-    command = f"`papermill notebooks/{study.lesson}.ipynb out.ipynb -p method {study.paper.lower()}`"
+    n = part["seed"].nunique()
+    here = f"[{study.lesson[:2]}]({study.lesson}.ipynb) with `-p method {study.paper.lower()} -p epochs 0 -p seeds {n}`"
+    says = " ".join(sentence for sentence in (study.says, _absent(study), _axis(study)) if sentence)
+    command = f"{_COMMAND.format(study.name)}; {here}"
     cells = [
         f"{study.artefact}: {study.title}",
-        study.says,
+        says,
         _found(study, part),
         _tau(study, part),
         _real(study, real),
@@ -191,35 +252,83 @@ def _line(study: Study, rows: pd.DataFrame, real: pd.DataFrame) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _absent(study: Study) -> str:
+    """The rows of the paper's table that are not run here."""
+    if not study.printed:
+        return ""
+    rows = published(study.paper, study.artefact)["row"].unique()
+    rows = [row for row in rows if row not in study.printed.values() and not row.startswith("improvement")]
+    return f"*Not here: {', '.join(rows)}.*" if rows else ""
+
+
+def _axis(study: Study) -> str:
+    """Which values of the paper's axis are run, and which are not."""
+    if not study.axis:
+        return ""
+    ran = ", ".join(f"{float(label):g}" for label in study.recipes)
+    if not study.grid:
+        return f"*Run: {ran} (the paper's text does not list its values).*"
+    left = [v for v in study.grid if float(v) not in {float(label) for label in study.recipes}]
+    return f"*Run: {ran}; " + (
+        f"of the paper's values not {', '.join(left)}.*" if left else "all of the paper's values.*"
+    )
+
+
 def _found(study: Study, part: pd.DataFrame) -> str:
     """The verdicts in words, or the figures where nothing is claimed."""
     if part.empty:
         return "**not measured yet**: `python -m tests.reproduction '" + study.name + "'`"
+    said = []
+    for r in judge(study, part).itertuples():
+        own = f", noise {r.noise:.4f}" if r.better.startswith("gain of ") else ""
+        said += [f"{r.better} over {r.worse}: **{r.verdict}** ({_signed(study, r.difference)}{own})"]
+    if not said or study.columns:
+        said += [_values(study, part)]
+    return f"{'; '.join(said)}. *{_how(study, part)}*"
+
+
+def _signed(study: Study, value: float) -> str:
+    return f"{value:+.1f} points" if study.metric.endswith("%") else f"{value:+.4f}"
+
+
+def _values(study: Study, part: pd.DataFrame) -> str:
+    """The means in figures; those that are percentages with the range that the paper prints."""
     means = part.groupby("label", sort=False)["value"].mean()
-    said = [
-        f"{r.better} over {r.worse}: **{r.verdict}** ({r.difference:+.4f})" for r in judge(study, part).itertuples()
-    ]
-    if not said:
-        said = [f"{label} {value:.4g}" for label, value in means.items()]
+    if not study.metric.endswith("%"):
+        return ", ".join(f"{label} {value:.4g}" for label, value in means.items())
+    table = published(study.paper, study.artefact, metric=study.metric).groupby("row")["value"].agg(["min", "max"])
+    near = {label: table.loc[study.printed[label]] for label in means.index}
+    return ", ".join(f"{v:.1f} % {k} (paper {near[k]['min']:.0f}–{near[k]['max']:.0f} %)" for k, v in means.items())
+
+
+def _how(study: Study, part: pd.DataFrame) -> str:
+    """Metric, seeds and noise."""
     limit, seeds = noise(part), part["seed"].nunique()
-    chance = f"noise {limit:.4f}" if limit == limit else "no noise to compare with"
-    return f"{'; '.join(said)}. *{study.metric}, {seeds} seed{'s' if seeds > 1 else ''}, {chance}*"
+    chance = f"noise {limit:.1f}" if study.metric.endswith("%") else f"noise {limit:.4f}"
+    chance = chance if limit == limit else "no noise to compare with"
+    return f"{study.metric}, {seeds} seed{'s' if seeds > 1 else ''}, {chance}"
 
 
 def _tau(study: Study, part: pd.DataFrame) -> str:
     """Kendall's tau with each of the paper's data sets."""
-    if not study.printed or part.empty:
-        return ""
-    means = {
-        study.printed[label]: value
-        for label, value in part.groupby("label")["value"].mean().items()
-        if label in study.printed
-    }
-    table = published(study.paper, study.artefact, metric=study.metric.removesuffix(" rare"))
-    found = {d: order_agreement(means, g.set_index("row")["value"]) for d, g in table.groupby("dataset", sort=False)}
-    return (
-        ", ".join(f"{name} {t['tau']:+.2f}" for name, t in found.items()) + f" (n = {next(iter(found.values()))['n']})"
+    found = beside(study, part)
+    return ", ".join(f"{name} {t:+.2f}" for name, t in found["tau"].items()) + (
+        f" (n = {found['n'].iloc[0]})" if len(found) else ""
     )
+
+
+def _pilot() -> dict[str, str]:
+    """MICRO's Tables 1 and 2 in words: on the shop, and on the real sets."""
+    rows, out = pd.read_csv(PILOT_ROWS), {}
+    for table in ("PILOT1", "PILOT2"):
+        said = {}
+        for (data, modality), part in rows[rows["table"] == table].groupby(["data", "modality"], sort=False):
+            form = "{} {:.3f}" if table == "PILOT1" else "{} {:.0f} %"
+            told = f"{modality}: " + ", ".join(form.format(r.what, r.value) for r in part.itertuples())
+            said.setdefault(data, []).append(told)
+        out[table] = "; ".join(said.pop("bazaar"))
+        out[f"{table} real"] = "<br>".join(f"{data}: {'; '.join(told)}" for data, told in said.items()) or "not run"
+    return out
 
 
 def _curves() -> str:
@@ -252,19 +361,36 @@ def trace(seeds: tuple[int, ...]) -> None:
 
 
 def _real(study: Study, real: pd.DataFrame) -> str:
-    """What the study found on the real sets it was run on; for tables of methods the tuned figures too."""
+    """What the study found on the real sets it was run on; for tables of methods the method beside the best other."""
     cards = measured(data=REAL)
     cards = cards[cards["study"] == study.name]
-    out = [f"{REAL}: {_verdicts(study, cards)}"] if len(cards) else []
-    mine = real[real["method"] == study.paper.lower()] if study.lesson.startswith("07") else real[:0]
-    for name, group in mine.groupby("data"):
-        base = real[(real["data"] == name) & (real["method"] == "lightgcn")]["recall@20"]
-        if len(base):
-            gap, spread = group["recall@20"].mean() - base.mean(), max(group["recall@20"].std(), base.std())
-            beats = f"{group['recall@20'].mean():.3f} against LightGCN's {base.mean():.3f}"
-            near = " (within a seed's spread)" if spread == spread and abs(gap) < spread else ""
-            out.append(f"{name}, tuned: {beats}{near}")
-    return "; ".join(out) or "not run"
+    out = [f"{REAL}: {_verdicts(study, cards)}. *{_how(study, cards)}*"] if len(cards) else []
+    if study.lesson.startswith("07"):
+        out += [_against_best(name, study.paper.lower(), group) for name, group in real.groupby("data")]
+    return "<br>".join(filter(None, out)) or "not run"
+
+
+def _against_best(data: str, method: str, rows: pd.DataFrame) -> str:
+    """A data set's recall@20 of a method beside that of the best other one, with settings tried, seeds and noise."""
+    means = rows.groupby("method")["recall@20"].mean()
+    if method not in means or len(means) < 2:
+        return ""
+    best = means.drop(method).idxmax()
+    told, seeds = {}, {}
+    for name in (method, best):
+        own = rows[rows["method"] == name]
+        seeds[name] = own["seed"].nunique()
+        how = "tuned" if own["tried"].max() > 1 else "one setting"
+        told[name] = f"{means[name]:.3f} ({how}, {seeds[name]} seed{'s' if seeds[name] > 1 else ''})"
+    both = rows[rows["method"].isin(seeds)].assign(label=rows["method"], value=rows["recall@20"])
+    limit = noise(both) if len(set(seeds.values())) == 1 else float("nan")
+    gap = means[method] - means[best]
+    chance = f"noise {limit:.3f}: {_told(gap, limit)}" if limit == limit else "no noise to compare with"
+    return f"{data}, recall@20: {method} {told[method]}, best other {best} {told[best]}; {gap:+.3f}, {chance}"
+
+
+def _told(gap: float, limit: float) -> str:
+    return "not told apart" if abs(gap) <= limit else "ahead" if gap > 0 else "behind"
 
 
 def _verdicts(study: Study, part: pd.DataFrame) -> str:
@@ -273,16 +399,15 @@ def _verdicts(study: Study, part: pd.DataFrame) -> str:
     if study.claims and part["value"].nunique() == 1:  # fewer than 20 cold items: all are among the first 20
         return f"every label {part['value'].iloc[0]:.3f}, nothing to compare"
     if table.empty:
-        return ", ".join(
-            f"{label} {value:.4g}" for label, value in part.groupby("label", sort=False)["value"].mean().items()
-        )
-    said = [
-        f"{verdict}: " + ", ".join(f"{r.better} > {r.worse} ({r.difference:+.3f})" for r in found.itertuples())
-        for verdict, found in table[table["verdict"] != OPEN].groupby("verdict", sort=True)
-    ]
+        return _values(study, part)
+    said = []
+    for verdict, found in table[table["verdict"] != OPEN].groupby("verdict", sort=True):
+        form = "{:+.1f} points" if study.metric.endswith("%") else "{:+.3f}"
+        pairs = [f"{r.better} > {r.worse} ({form.format(r.difference)})" for r in found.itertuples()]
+        said += [f"{verdict}: {', '.join(pairs)}"]
     near = int((table["verdict"] == OPEN).sum())
     said += [f"{near} of {len(table)} {'pair' if len(table) == 1 else 'pairs'} not told apart"] if near else []
-    return "; ".join(said)
+    return "; ".join(said + ([_values(study, part)] if study.columns else []))
 
 
 def _claims(rows: pd.DataFrame) -> str:
@@ -290,10 +415,13 @@ def _claims(rows: pd.DataFrame) -> str:
     for claim, pairs in CLAIMS.items():
         found = []
         for name, better, worse in pairs:
-            table = judge(name, rows)
-            hit = table[(table["better"] == better) & (table["worse"] == worse)]
-            known = not rows[rows["study"] == name].empty
-            found += [(name, f"{better} > {worse}", hit["verdict"].iloc[0] if known else "not measured")]
+            table = judge(replace(STUDIES[name], gains=GAINS.get(name, ())), rows)
+            hit = table[(table["better"] == better) & (table["worse"] == worse)].iloc[0]
+            known = hit["difference"] == hit["difference"]
+            pair = f"{better} > {worse}"
+            if known and better.startswith("gain of "):  # its own noise, of the seeds' differences
+                pair += f" ({hit['difference']:+.4f}, noise {hit['noise']:.4f})"
+            found += [(name, pair, hit["verdict"] if known else "not measured")]
         kinds = (AGREES, OPEN, REVERSED, "not measured")
         cells = [", ".join(f"{n}: {pair}" for n, pair, v in found if v == kind) for kind in kinds]
         lines.append(f"| {claim} | {' | '.join(cells)} |")
@@ -301,7 +429,7 @@ def _claims(rows: pd.DataFrame) -> str:
     tau = order_agreement(both["value"], both["recall@10 full"])["tau"]
     word = "yes" if tau > 0.999 else "not quite" if tau > 0.5 else "no"
     lines.append(
-        f"| sampled and full ranking order methods alike | {word}: τ = {tau:.2f} over {len(both)} methods |  |  | PAMD Table 2 |"
+        f"| sampled and full ranking order methods alike (PAMD Table 2) | {word}: τ = {tau:.2f} over {len(both)} methods |  |  |  |"
     )
     return "\n".join(lines)
 
@@ -317,7 +445,7 @@ def main() -> None:
     """Measure what is asked for, then draw the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("studies", nargs="*", help="names or beginnings of names (MICRO, 'PAMD Table 3'); default: all")
-    parser.add_argument("--seeds", type=int, nargs="*", help="for all; default: 0 1, and 0 to 4 for tables of parts")
+    parser.add_argument("--seeds", type=int, nargs="*", help="for all; default: 0 1, and 0 to 4 where SEVERAL says so")
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--data", default="bazaar", choices=["bazaar", REAL])
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared", help="where the real sets are")
@@ -330,9 +458,11 @@ def main() -> None:
         started = time.perf_counter()
         if CURVES_NAME.startswith(asked) and args.data == "bazaar" and not args.no_keep:
             trace(CURVE_SEEDS)
+        if any(f"MICRO Table {n}".startswith(asked) for n in (1, 2)) and not args.no_keep:
+            pilot(args.shared)
         data = mm.load("bazaar") if args.data == "bazaar" else _real_set(args.shared)
         if chosen:
-            several = [n for n in chosen if n in TABLES_OF_PARTS and not args.seeds]
+            several = [n for n in chosen if n in SEVERAL and not args.seeds]
             parts = [([n for n in chosen if n not in several], tuple(args.seeds or SEEDS)), (several, MORE_SEEDS)]
             rows = pd.concat([measure(names, data, seeds, args.jobs) for names, seeds in parts if names])
             if not args.no_keep:

@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mmrec_lite.experiments import STUDIES, measured, published
 from tests import reproduction
@@ -58,3 +59,57 @@ def test_pairs_that_were_told_apart_are_named():
     assert reproduction._verdicts(study, rows) == (
         "agrees: Both > Visual (+0.200), Both > Textual (+0.199); 1 of 3 pairs not told apart"
     )
+
+
+def test_what_is_not_run_is_named():
+    assert reproduction._absent(STUDIES["MICRO Table 4"]) == "*Not here: SGL, MMGCN, GRCN.*"
+    assert reproduction._absent(STUDIES["MP4SR Table 4"]) == reproduction._absent(STUDIES["MICRO Fig. 3"]) == ""
+    assert reproduction._axis(STUDIES["MP4SR Fig. 5"]) == "*Run: 2, 5, 15; of the paper's values not 10, 30, 50.*"
+    assert reproduction._axis(STUDIES["MCPTR Fig. 4"]).endswith("all of the paper's values.*")
+    assert "does not list" in reproduction._axis(STUDIES["PAMD Fig. 3a"]) and not reproduction._axis(
+        STUDIES["PAMD Table 3"]
+    )
+
+
+def test_a_method_on_a_real_set_stands_beside_the_best_other():
+    def rows(method, tried, *values):
+        return [{"method": method, "tried": tried, "seed": n, "recall@20": v} for n, v in enumerate(values)]
+
+    table = pd.DataFrame(rows("pamd", 3, 0.1, 0.2) + rows("lightgcn", 4, 0.1, 0.1) + rows("sasrec", 1, 0.3, 0.3))
+    told = reproduction._against_best("films", "pamd", table)
+    assert told.startswith(
+        "films, recall@20: pamd 0.150 (tuned, 2 seeds), best other sasrec 0.300 (one setting, 2 seeds)"
+    )
+    assert told.endswith("-0.150, noise 0.635: not told apart")  # t = 12.7, paired differences 0.2 and 0.1
+    one = table.drop(table.index[-1])
+    assert reproduction._against_best("films", "pamd", one).endswith("-0.150, no noise to compare with")
+    assert "sasrec 0.300 (one setting, 1 seed)" in reproduction._against_best("films", "pamd", one)
+    assert reproduction._against_best("films", "micro", table) == ""
+
+
+def test_the_page_says_which_seeds_are_whose():
+    seeds = {"a": (0, 1), "b": (0, 1, 2, 3, 4), "c": (0, 1), "d": (0, 1, 2, 3, 4), "e": (0, 1)}
+    rows = pd.DataFrame([{"study": name, "seed": s} for name, own in seeds.items() for s in own])
+    assert reproduction._seeds(rows) == "Seeds 0 and 1 in most; 0 to 4 in b, d"
+    assert reproduction._seeds(rows[rows["study"] == "b"]) == "Seeds 0 to 4"
+    several = {name for name, part in measured().groupby("study") if part["seed"].nunique() > len(reproduction.SEEDS)}
+    assert several == set(reproduction.SEVERAL)  # or the commands of the page would not measure its rows
+
+
+def test_percentages_stand_beside_the_papers():
+    rows = [{"label": "common", "seed": s, "value": v} for s, v in enumerate((1.0, 2.0))]
+    rows = pd.DataFrame(rows + [r | {"label": "specific", "value": 100 - r["value"]} for r in rows])
+    study = STUDIES["PAMD Table 6"]
+    assert reproduction._values(study, rows) == "1.5 % common (paper 46–48 %), 98.5 % specific (paper 52–54 %)"
+    assert reproduction._verdicts(study, rows).startswith("agrees: specific > common (+97.0 points); 1.5 % common")
+
+
+def test_claims_about_gains_are_judged_by_their_own_noise():
+    table = reproduction._claims(measured()).splitlines()
+    assert not any("not measured" in line for line in table[2:])
+    (cold,) = [line for line in table if "*most* on cold items" in line]
+    rows = measured("MICRO Table 4").pivot(index="seed", columns="label", values=["recall@20 rare", "recall@20"])
+    gap = rows["recall@20 rare"].eval("MICRO - LightGCN") - rows["recall@20"].eval("MICRO - LightGCN")
+    assert f"({gap.mean():+.4f}, noise {stats.t.ppf(0.975, len(gap) - 1) * gap.sem():.4f})" in cold
+    assert "(PAMD Table 2) | yes" in table[-1] or "(PAMD Table 2) | no" in table[-1]
+    assert all(line.count("|") == 6 for line in table)

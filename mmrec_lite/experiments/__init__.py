@@ -10,8 +10,8 @@ from mmrec_lite.experiments.lessons import record, sweep_lesson
 from mmrec_lite.experiments.peers import PEERS, PeerError, beside_study, run_peer, run_peers
 from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.runs import Result, collect, peak_memory, run, run_id
-from mmrec_lite.experiments.studies import PLUGGED, STUDIES, Study, studies
-from mmrec_lite.experiments.studying import judge, measured, noise, run_studies, run_study, tuning
+from mmrec_lite.experiments.studies import PLUGGED, STUDIES, Study, everything, studies
+from mmrec_lite.experiments.studying import beside, judge, measured, noise, run_studies, run_study, tuning
 from mmrec_lite.experiments.sweeps import ablate, run_cells, sweep
 from mmrec_lite.experiments.tables import export, mean_and_sd, printed, summarise, versus
 
@@ -24,8 +24,10 @@ __all__ = [
     "Study",
     "ablate",
     "at_the_same_training_loss",
+    "beside",
     "beside_study",
     "collect",
+    "everything",
     "export",
     "judge",
     "loss_curves",

@@ -1,6 +1,7 @@
 """The papers' tables and figures as lists of cells to run: what is compared, and what the paper says comes out.
 
 A `Study` is one artefact. Its recipes are cells for `run_study`, its claims pairs (better, worse) of their labels.
+`everything` is no artefact: all methods that a data set can feed, in one table.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["STUDIES", "Study", "studies"]
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data.sentences import SENTENCES, item_sentences
+
+__all__ = ["STUDIES", "Study", "everything", "studies"]
 
 Recipes = Mapping[str, Mapping[str, Any]]
+SHORTEST, LONGEST = "recall@20 shortest", "recall@20 longest"  # the fifths of the users by length of history
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,9 @@ class Study:
 
     `recipes` maps a label to {"method": name, settings...}; settings are hyper-parameters, arguments of ``run`` and the
     changes of the data that `run_study` knows ("masked", "words"). `claims` are pairs (better, worse) of labels that
-    `says` puts into a sentence. `printed` maps labels to rows of the published table (of the data sets in it).
-    `lesson` is the notebook that draws it.
+    `says` puts into a sentence, `gains` claims that one difference is larger than another: (better, worse, column,
+    other column) says that better gains more over worse in the one column of the rows than in the other. `printed` maps
+    labels to rows of the published table (of the data sets in it). `lesson` is the notebook that draws it.
     """
 
     paper: str
@@ -34,6 +40,9 @@ class Study:
     metric: str = "recall@20"
     printed: Mapping[str, str] = field(default_factory=dict)
     axis: str = ""  # of a sensitivity study: the hyper-parameter; the labels are its values
+    grid: tuple[str, ...] = ()  # the values of that axis that the paper's text names
+    gains: tuple[tuple[str, str, str, str], ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)  # of labels whose value is not the column `metric`
 
     @property
     def name(self) -> str:
@@ -114,7 +123,8 @@ def _micro() -> list[Study]:
               _axis("micro", "beta", (0.0, 0.03, 0.1, 1.0)), (("0.03", "0.0"), ("0.03", "1.0")),
               "09_sensitivity", axis="beta"),
         Study("MICRO", "Fig. 5 L", "layers L on the item graph", "One layer is much better than none.",
-              _axis("micro", "layers", (0, 1, 2, 3)), (("1", "0"),), "09_sensitivity", axis="layers"),
+              _axis("micro", "layers", (0, 1, 2, 3)), (("1", "0"),), "09_sensitivity", axis="layers",
+              grid=("0", "1", "2", "3", "4", "5")),
         Study("MICRO", "4.1.4 τ", "temperature τ", "τ = 0.5 was the best of a grid (no figure).",
               _axis("micro", "temperature", (0.1, 0.5, 1.0)), (("0.5", "0.1"), ("0.5", "1.0")), "09_sensitivity",
               axis="temperature"),
@@ -164,14 +174,17 @@ def _pamd() -> list[Study]:
         Study("PAMD", "Fig. 3a", "epochs of pre-training", "Pre-training helps, most of it early.",
               _axis("pamd", "pretrain_epochs", (0, 5, 20, 60), **fixed), (("20", "0"),), "09_sensitivity",
               axis="pretrain_epochs", metric="ndcg@10"),
-        Study("PAMD", "Fig. 3b", "hidden modality data", "More content is better; without any, PAMD is no better.",
-              masked, (("PAMD, 0% hidden", "PAMD, 100% hidden"), ("BPR++, 0% hidden", "BPR++, 100% hidden")),
+        Study("PAMD", "Fig. 3b", "hidden modality data", "More content is better; without any, BPR++ is ahead of PAMD.",
+              masked, (("PAMD, 0% hidden", "PAMD, 100% hidden"), ("BPR++, 0% hidden", "BPR++, 100% hidden"),
+                       ("BPR++, 100% hidden", "PAMD, 100% hidden")),
               "10_modalities_and_cold_start", metric="ndcg@10"),
         Study("PAMD", "Fig. 3c", "plugged into other models", "PAMD's representations help each model.",
               plain | enhanced, tuple((f"{name} with PAMD", name) for name in plain), "08_ablations", metric="ndcg@10"),
         Study("PAMD", "Table 6", "which representation is attended most",
-              "Specific parts get the most attention a little more often (52–54 %) than common ones.",
-              {"PAMD": compare["PAMD"]}, (), "08_ablations", metric="attention common"),
+              "Specific parts get the most attention a little more often (52–54 % of the pairs) than common ones.",
+              {kind: {"method": "pamd", "query": "user", **fixed} for kind in ("common", "specific")},  # one run
+              (("specific", "common"),), "08_ablations", metric="pairs %", printed=_same(("common", "specific")),
+              columns={"common": "attention common", "specific": "attention specific"}),
     ]  # fmt: skip
 
 
@@ -194,7 +207,7 @@ def _mcptr() -> list[Study]:
               (*_beats_all("all", modalities), *_beats_all("G", modalities)), "10_modalities_and_cold_start"),
         Study("MCPTR", "Fig. 4", "share λ of CIMA", "An inner λ beats either loss alone.",
               _axis("mcptr", "lam", (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (("0.4", "0.0"), ("0.4", "1.0")),
-              "09_sensitivity", axis="lam"),
+              "09_sensitivity", axis="lam", grid=("0", "0.2", "0.4", "0.6", "0.8", "1")),
     ]  # fmt: skip
 
 
@@ -238,17 +251,20 @@ def _mp4sr() -> list[Study]:
               printed=_same(("MP4SR-V", "MP4SR-T", "MP4SR"))),
         Study("MP4SR", "Fig. 4", "weight λ of the cross-modal loss", "A small λ is best.",
               _axis("mp4sr", "lam", (0.0, 0.01, 1.0), **fixed), (("0.01", "0.0"), ("0.01", "1.0")),
-              "09_sensitivity", axis="lam"),
-        Study("MP4SR", "Fig. 5", "words N a picture", "More words help up to a point.",
-              {str(n): {"method": "mp4sr", "words": n, **fixed} for n in (2, 5, 15)}, (("15", "2"),),
-              "09_sensitivity", axis="words"),
-        Study("MP4SR", "Fig. 6", "experts O", "More experts help, up to eight.",
-              _axis("mp4sr", "experts", (1, 8, 16), **fixed), (("8", "1"),), "09_sensitivity", axis="experts"),
+              "09_sensitivity", axis="lam", grid=("0.001", "0.01", "0.1", "1")),
+        Study("MP4SR", "Fig. 5", "words N a picture", "Fifteen words are best: fewer tell too little, more add noise.",
+              {str(n): {"method": "mp4sr", "words": n, **fixed} for n in (2, 5, 15)}, (("15", "2"), ("15", "5")),
+              "09_sensitivity", axis="words", grid=("5", "10", "15", "30", "50")),
+        Study("MP4SR", "Fig. 6", "experts O", "More experts help, up to eight; sixteen do not.",
+              _axis("mp4sr", "experts", (1, 8, 16), **fixed), (("8", "1"), ("8", "16")), "09_sensitivity",
+              axis="experts", grid=("1", "2", "4", "8", "16")),
         Study("MP4SR", "Fig. 7", "dropped share ρ", "The share hardly matters.",
-              _axis("mp4sr", "rho", (0.0, 0.2, 0.5), **fixed), (), "09_sensitivity", axis="rho"),
-        Study("MP4SR", "Fig. 8", "users by length", "MP4SR gains most where histories are short.",
+              _axis("mp4sr", "rho", (0.0, 0.2, 0.5), **fixed), (), "09_sensitivity", axis="rho",
+              grid=("0", "0.1", "0.2", "0.3", "0.4", "0.5")),
+        Study("MP4SR", "Fig. 8", "users by length", "MP4SR is ahead, and gains most where histories are short.",
               {label: compare[label] for label in ("LightGCN", "MP4SR")}, (("MP4SR", "LightGCN"),),
-              "10_modalities_and_cold_start", metric="recall@20 short"),
+              "10_modalities_and_cold_start", metric="recall@20 short",
+              gains=(("MP4SR", "LightGCN", SHORTEST, LONGEST),)),
     ]  # fmt: skip
 
 
@@ -269,3 +285,45 @@ def studies(method: str | None = None, lesson: str | None = None) -> list[Study]
         papers = sorted({s.paper.lower() for s in STUDIES.values()})
         raise ValueError(f"no study for method {method!r} and lesson {lesson!r}; the methods are {', '.join(papers)}.")
     return found
+
+
+# All methods in one table ---------------------------------------------------------------------------------------------
+
+
+NAMES = {"popularity": "Popularity", "item_knn": "ItemKNN", "mf": "MF", "ngcf": "NGCF", "lightgcn": "LightGCN",
+         "mixgcf": "MixGCF", "vbpr": "VBPR", "sasrec": "SASRec", "micro": "MICRO", "pamd": "PAMD", "mcptr": "MCPTR",
+         "mp4sr": "MP4SR"}  # fmt: skip
+FEATURES = {"vbpr": 1, "micro": 1, "pamd": 2}  # that a method needs at least
+
+
+def everything(data: MultimodalDataset, protocol: str = "ratio") -> Study:
+    """Return one study of the four methods and all baselines that can run on a data set under one protocol.
+
+    A method that the data set lacks something for is left out, and `says` tells which and why. There is no paper to
+    compare with: `printed` and `claims` are empty. With "cold-items" the held-out items are ranked among themselves.
+    """
+    fixed = {"protocol": protocol or "ratio"}
+    if protocol == "cold-items":
+        fixed["candidates"] = "held-out"
+    why = {name: _lacking(name, data) for name in NAMES}
+    recipes = {label: {"method": name, **fixed} for name, label in NAMES.items() if not why[name]}
+    out = [f"{NAMES[name]} ({reason})" for name, reason in why.items() if reason]
+    says = f"{len(recipes)} methods. " + (f"Left out: {', '.join(out)}." if out else "None is left out.")
+    return Study("All", "methods", f"on {data.name}, {fixed['protocol']}", says, recipes, (), "07_comparison")
+
+
+def _lacking(method: str, data: MultimodalDataset) -> str:
+    """What a data set lacks for a method, in a few words; empty if nothing."""
+    least = FEATURES.get(method, 0)
+    if len(data.modalities) < least:
+        has = ", ".join(data.modalities)
+        return f"needs {least} features, has {has}" if has else "needs features"
+    if method in ("sasrec", "mp4sr") and "timestamp" not in data.interactions:
+        return "needs time stamps"
+    if method == "mp4sr":
+        for modality in SENTENCES:
+            try:
+                item_sentences(data, modality)
+            except ValueError:
+                return "needs sentences" if modality == "text" else "needs words of pictures"
+    return ""

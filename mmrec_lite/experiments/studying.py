@@ -17,11 +17,12 @@ from mmrec_lite.data.masking import mask_modalities
 from mmrec_lite.evaluation import evaluate
 from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.corpora import pretrained_part
-from mmrec_lite.experiments.studies import STUDIES, Study
+from mmrec_lite.experiments.published import order_agreement, published
+from mmrec_lite.experiments.studies import LONGEST, SHORTEST, STUDIES, Study
 from mmrec_lite.experiments.sweeps import run_cells
 from mmrec_lite.methods import REGISTRY, method_class
 
-__all__ = ["AGREES", "OPEN", "REVERSED", "judge", "measured", "noise", "run_studies", "run_study"]
+__all__ = ["AGREES", "OPEN", "REVERSED", "beside", "judge", "measured", "noise", "run_studies", "run_study"]
 
 AGREES, OPEN, REVERSED = "agrees", "not told apart", "reversed"
 RARE = 10  # an item with fewer training interactions is a cold one in MP4SR's Table 3
@@ -78,14 +79,22 @@ def run_studies(
     rows = run_cells(
         _cell, list(cells.values()), dataset, jobs=jobs, threads=threads, dask=dask, progress=progress, desc="cells"
     )
-    by_key = dict(zip(cells, rows, strict=True))
+    by_key = {key: _by_length(row) for key, row in zip(cells, rows, strict=True)}
     found = [
         {"study": study.name, "label": label, "seed": seed, "metric": study.metric}
-        | {"value": by_key[key].get(study.metric, np.nan)}
+        | {"value": by_key[key].get(study.columns.get(label, study.metric), np.nan)}
         | by_key[key]
         for study, label, seed, key in wanted
     ]
     return pd.DataFrame(found).assign(seed=[seed for _, _, seed, _ in wanted])
+
+
+def _by_length(row: dict[str, Any]) -> dict[str, Any]:
+    """A run's row, with its first and last group of users by length under names that do not depend on the data."""
+    start = "recall@20 length "
+    groups = [c for c in row if c.startswith(start)]
+    groups.sort(key=lambda c: int(c.removeprefix(start).rstrip("+").split("-")[0]))
+    return row | ({SHORTEST: row[groups[0]], LONGEST: row[groups[-1]]} if len(groups) > 1 else {})
 
 
 def _cell(settings: dict[str, Any], dataset: MultimodalDataset, wait: bool) -> dict[str, Any]:
@@ -135,7 +144,8 @@ def _also(result: runs.Result) -> dict[str, float]:
         full = evaluate(result.model, split, ks=(10, 20)).metrics
         out |= {f"{name} full": full[name] for name in ("recall@10", "ndcg@10", "recall@20", "ndcg@20")}
     if result.row["method"] == "pamd" and result.row["set base"] == "bpr" and result.row["set variant"] == "full":
-        out["attention common"] = _attention_on_common(result)
+        common = _attention_on_common(result)
+        out |= {"attention common": common, "attention specific": 100 - common}
     return out
 
 
@@ -180,18 +190,53 @@ def judge(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
 
     "agrees": the difference has the claimed sign and is larger than ``noise``; "reversed": the other sign, and larger;
     else "not told apart". With one seed there is no noise to compare with, and every verdict is "not told apart".
+    For `Study.gains` the difference is one gain minus the other, taken seed by seed, and the noise half of its 95 %
+    interval (Student's t).
     """
     study = STUDIES[study] if isinstance(study, str) else study
     rows = rows[rows["study"] == study.name] if "study" in rows else rows
     means = rows.groupby("label")["value"].mean()
     limit = noise(rows)
-    out = []
-    for better, worse in study.claims:
-        gap = means.get(better, np.nan) - means.get(worse, np.nan)
-        told = abs(gap) > limit
-        verdict = (AGREES if gap > 0 else REVERSED) if told else OPEN
-        out.append({"better": better, "worse": worse, "difference": gap, "noise": limit, "verdict": verdict})
-    return pd.DataFrame(out, columns=["better", "worse", "difference", "noise", "verdict"])
+    out = [
+        (better, worse, means.get(better, np.nan) - means.get(worse, np.nan), limit) for better, worse in study.claims
+    ]
+    out += [_gain(rows, *gain) for gain in study.gains]
+    table = pd.DataFrame(out, columns=["better", "worse", "difference", "noise"])
+    gap, told = table["difference"], table["difference"].abs() > table["noise"]
+    return table.assign(verdict=np.select([told & (gap > 0), told], [AGREES, REVERSED], OPEN))
+
+
+def _gain(rows: pd.DataFrame, better: str, worse: str, column: str, other: str) -> tuple[str, str, float, float]:
+    """How much more one label gains over another in one column than in another: names, mean over seeds, and noise."""
+    from scipy import stats
+
+    name = f"gain of {better} over {worse}"
+    out = f"{name}, {column}", f"{name}, {other}"
+    if not {column, other} <= set(rows):
+        return *out, float("nan"), float("nan")
+    gains = [rows.pivot_table(index="seed", columns="label", values=c, aggfunc="first") for c in (column, other)]
+    if any(label not in wide for label in (better, worse) for wide in gains):
+        return *out, float("nan"), float("nan")
+    more, less = (wide[better] - wide[worse] for wide in gains)
+    gap = (more - less).dropna()
+    n = len(gap)
+    reach = stats.t.ppf(0.975, n - 1) * gap.std() / np.sqrt(n) if n > 1 else float("nan")
+    return *out, float(gap.mean()), float(reach)
+
+
+def beside(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Compare a study's order with the paper's: Kendall's `tau`, its `p` and `n` labels in common, a row a data set.
+
+    Empty where the paper printed no such table (figures).
+    """
+    study = STUDIES[study] if isinstance(study, str) else study
+    rows = rows[rows["study"] == study.name] if "study" in rows else rows
+    if not study.printed or rows.empty:
+        return pd.DataFrame({"tau": [], "p": [], "n": []}).astype({"n": int}).rename_axis("dataset")
+    means = rows[rows["label"].isin(study.printed)].groupby("label")["value"].mean().rename(index=dict(study.printed))
+    table = published(study.paper, study.artefact, metric=study.metric.removesuffix(" rare"))
+    found = {d: order_agreement(means, g.set_index("row")["value"]) for d, g in table.groupby("dataset", sort=False)}
+    return pd.DataFrame(found).T.astype({"n": int}).rename_axis("dataset")
 
 
 def measured(study: str | None = None, data: str = "bazaar") -> pd.DataFrame:

@@ -92,9 +92,7 @@ def test_points_of_a_grid_are_no_sample(rows):
     grid = pd.concat([rows.assign(**{"set dim": dim}) for dim in (32, 64)])
     calls = (summarise, printed, mean_and_sd, lambda r: versus(r, "lightgcn"))
     for call in calls:
-        with pytest.raises(
-            ValueError, match=r"2 rows of one seed, which differ in set dim\. Give each point a label"
-        ):
+        with pytest.raises(ValueError, match=r"2 rows of one seed, which differ in set dim\. Give each point a label"):
             call(grid)
     with pytest.raises(ValueError, match=r"which differ in no setting\. Keep one of them"):
         summarise(pd.concat([rows, rows]))
