@@ -102,7 +102,7 @@ class Method(nn.Module):
     """A recommender. It says what to train (`stages`) and how to rank (`score`); it holds no training loop.
 
     Subclasses set `name`, `summary`, `source`, `Config` and `profiles` ("paper" is the defaults, "lecture" trains
-    within a minute on the embedded shop).
+    in about a minute on the embedded shop, on two cores).
     """
 
     name: ClassVar[str]
