@@ -283,8 +283,9 @@ class TrainingExplorer(Explorer):
     def shown(self, params: dict[str, Any]) -> None:
         """Write the table below the picture."""
         if self.runs:
-            frame = self.frame().rename(columns={"lam": "λ", "beta": "β"})
-            self.table.value = frame.to_html(na_rep="", float_format="{:.4g}".format, border=0)
+            frame = self.frame().reset_index().rename(columns={"lam": "λ", "beta": "β"})
+            look = {"index": False, "border": 0, "justify": "left", "col_space": 56}
+            self.table.value = frame.to_html(na_rep="", float_format="{:.4g}".format, **look)
 
     def static(self) -> Figure:
         """Draw the last run before the earlier ones, for a page without a kernel; `run` some first."""
