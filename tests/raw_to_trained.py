@@ -104,6 +104,7 @@ def train(name: str, data: mm.MultimodalDataset, methods: list[str], settings: d
         "micro, text": ("micro", data, {"modalities": ("text",)}),
         "sasrec": ("sasrec", data, {}),
         "mp4sr": ("mp4sr", data, {"pretrain_epochs": 5}),
+        "mcptr": ("mcptr", data, {} if "reviews" in data.sequences else {"modalities": ("text", "image", "graph")}),
     }
     for label, (method, source, hyper) in plans.items():
         if methods and label not in methods:

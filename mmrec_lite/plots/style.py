@@ -77,6 +77,11 @@ def style_axes(ax: Axes, title: str = "", x: str = "", y: str = "", grid: str | 
         ax.set_title(title, fontsize=FONT, loc="left", color=INK, fontweight="bold")
     if x:
         ax.set_xlabel(x, fontsize=FONT, color=INK)
+        if x == "epoch":
+            from matplotlib.ticker import MaxNLocator
+
+            if isinstance(locator := ax.xaxis.get_major_locator(), MaxNLocator):
+                locator.set_params(integer=True)  # there is no epoch 2.5
     if y:
         ax.set_ylabel(y, fontsize=FONT, color=INK)
     return ax

@@ -74,14 +74,14 @@ def released(group: str, rows: list[dict]) -> str:
 
 
 def _table(rows: list[dict]) -> str:
-    extra = [k for k in ("recall@20", "ndcg@20", "epochs", "found") if any(k in row for row in rows)]
+    extra = [k for k in ("a second", "recall@20", "ndcg@20", "epochs", "found") if any(k in row for row in rows)]
     lines = [
         f"| | {' | '.join(['seconds', 'times as fast as the first', 'MiB', *extra])} |",
         "|---" * (4 + len(extra)) + "|",
     ]
     first = rows[0]["seconds"]
     for row in rows:
-        more = [f"{row[k]:.0f}" if k == "epochs" else f"{row[k]:.4f}" for k in extra]
+        more = [f"{row[k]:,.0f}" if k in ("epochs", "a second") else f"{row[k]:.4f}" for k in extra]
         cells = [f"{row['seconds']:.3g}", f"{first / row['seconds']:.2g}", f"{row['MiB']:.0f}", *more]
         lines.append(f"| {row['label']} | {' | '.join(cells)} |")
     return "\n".join(lines)

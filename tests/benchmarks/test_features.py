@@ -28,6 +28,12 @@ def test_memory_of_pictures(benchmark, bench_data, times):
     assert row["MiB"] < 1_300, "measured: 1,003 at 1 x, 1,022 at 16 x; it must not grow with the pictures"
 
 
+@pytest.mark.benchmark(group=f"encoding a growing catalogue, {N_TEXTS:,} descriptions and more")
+@pytest.mark.parametrize("times", [1, 4, 16])
+def test_memory_of_texts(benchmark, bench_data, times):
+    in_a_process(benchmark, f"{times} x", "features", "texts", bench_data / "features", "batches", times)
+
+
 @pytest.mark.benchmark(group=f"reading a growing review file, {N_REVIEWS:,} reviews and more")
 @pytest.mark.parametrize("times", [1, 4, 16])
 def test_memory_of_reviews(benchmark, bench_data, times):

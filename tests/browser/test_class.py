@@ -41,7 +41,8 @@ print('eleventh =', shop.items['title'][11])
 firsts = np.flatnonzero(~shop.items['category'].duplicated())
 print('first =', shop.items['title'][firsts[1]])
 print('second =', shop.items['title'][firsts[4]])
-print('last =', [name for name in STUDIES if name in set(explorers.StudiesExplorer().rows['study'])][-1])"""
+last = [name for name in STUDIES if name in set(explorers.StudiesExplorer().rows['study'])][-1]
+print(f'last = {last}: {STUDIES[last].title}')"""
 SOURCES = {
     "first": FIRST,
     "map": "m = explorers.EmbeddingMapExplorer(frames, shop, split.train_counts, shown=('image', 'text'))\nm",
