@@ -32,9 +32,8 @@ KINDS = {"w/o specific": ("common",), "w/o common": ("specific",), "features": (
 class PAMDConfig(PairwiseHyperparameters):
     """PAMD's settings. Source of the defaults: PAMD 5.4; what it leaves open is the released program's.
 
-    Two defaults are not the paper's: Adam for pre-training, as released (SGD at the stated rate hardly moves a weight),
-    and a Xavier start, where the paper states U(0, 1) and the program has N(0, 1). `pretrain_optimizer` and `init` have
-    all of them.
+    Two defaults are not the paper's: Adam for pre-training, as released (the paper states SGD), and a Xavier start
+    (the paper states U(0, 1), the program has N(0, 1)). `pretrain_optimizer` and `init` have all of them.
     """
 
     modalities: Modalities = Field(None, description="the two features to part; default: the data set's first two")
