@@ -12,6 +12,7 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,10 @@ from mmrec_lite.files import beside
 
 if TYPE_CHECKING:
     from IPython.display import HTML
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
     from PIL import Image
 
 __all__ = [
@@ -119,16 +122,28 @@ def words_as_they_are(figure: Figure) -> None:
 
     Labels of logarithmic axes stay formulas, since matplotlib writes their powers of ten as such.
     """
-    from matplotlib.text import Text
     from matplotlib.ticker import LogFormatter
 
-    for text in figure.findobj(Text):
+    for text in _texts(figure):
         text.set_parse_math(False)
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_formatter(), LogFormatter):
                 for label in axis.get_ticklabels(which="both"):
                     label.set_parse_math(True)
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """Yield every text that will be drawn. An axis that is switched off has none, but would make them if asked."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+
+    if isinstance(artist, Axis) and not (artist.axes.axison and artist.get_visible()):
+        return
+    if isinstance(artist, Text):
+        yield artist
+    for child in artist.get_children():
+        yield from _texts(child)
 
 
 def _few_colours(picture: Image.Image) -> Image.Image:

@@ -18,6 +18,7 @@ from mmrec_lite.data.batches import PairBatches
 from mmrec_lite.experiments import peak_memory
 from mmrec_lite.losses import bpr_loss, embedding_l2
 from mmrec_lite.methods import REGISTRY
+from mmrec_lite.methods.backbones import LightGCN
 from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.methods.mixgcf import MixGCF
 from mmrec_lite.nn import hop_layers
@@ -46,6 +47,12 @@ class PlainMICRO(MICRO):
                 negatives = inside.sum(1) + cross.sum(1) - inside[here, here + start]
                 total = total - (positive / negatives).log().sum()
         return total / views.shape[0] / views.shape[1]
+
+
+class PlainLightGCN(LightGCN):
+    """LightGCN trained by PyTorch's default Adam (see `optimizer_of`)."""
+
+    name = "lightgcn-plain"
 
 
 class PlainMixGCF(MixGCF):
@@ -92,7 +99,7 @@ def _by_user(split: Split) -> tuple[np.ndarray, np.ndarray]:
     return items[order], np.cumsum(np.bincount(users, minlength=split.n_users))[:-1]
 
 
-REGISTRY |= {"micro-plain": PlainMICRO, "mixgcf-plain": PlainMixGCF}
+REGISTRY |= {"micro-plain": PlainMICRO, "mixgcf-plain": PlainMixGCF, "lightgcn-plain": PlainLightGCN}
 
 
 def epoch(model, batches: int | None) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
     bandwidth                       copying, and products with a sparse matrix against what their bytes allow
     neighbours METHOD ITEMS         ten nearest of every item, 384 features (neighbours.py)
-    catalogue ITEMS                 MICRO from approximate graphs with sampled negatives, one epoch; peak memory
+    catalogue ITEMS [STEPS]         MICRO from approximate graphs with 1,024 negatives, an epoch or its first steps
     step METHOD FOLDER [HYPER]      seconds a step; under `fabric run --devices 2` on two processes
 
 Every call is one row of `scaling.json` beside this file (a call with the same arguments and processes takes its place);
@@ -66,8 +66,8 @@ def bandwidth() -> dict:
     return {"copy": copy, "products": rows}
 
 
-def catalogue(n: int) -> dict:
-    """One epoch of MICRO on n items with 384 features, n / 2 users and 4 n interactions, in batches of 16,384."""
+def catalogue(n: int, steps: int | None = None) -> dict:
+    """One epoch (or its first steps) of MICRO on n items with 384 features, n / 2 users and 4 n interactions."""
     rng = np.random.default_rng(0)
     features = neighbours.features(n).half().numpy()
     pairs = np.unique(rng.integers(n // 2, size=4 * n) * n + rng.integers(n, size=4 * n))
@@ -80,6 +80,7 @@ def catalogue(n: int) -> dict:
     )
     del features, pairs
     split = mm.split(data, "ratio")
+    knn_graph(neighbours.features(600), neighbours.K, method="approximate")  # pays for compilation
     made = peak_memory()
     settings = {"search": "approximate", "negatives": 1024, "batch_size": BATCH, "epochs": 1}
     started = time.perf_counter()
@@ -96,9 +97,12 @@ def catalogue(n: int) -> dict:
         optimizer.step()
         if number == 0:
             first = time.perf_counter() - started
+        if number + 1 == steps:
+            break
     seconds = time.perf_counter() - started
-    sizes = {"interactions": len(data), "steps": number + 1, "data MiB": made, "MiB": peak_memory()}
-    return {"graph": graph, "first step": first, "epoch": seconds, **sizes}
+    full = -(-len(split.train) // BATCH)
+    sizes = {"interactions": len(data), "steps": number + 1, "of": full, "data MiB": made, "MiB": peak_memory()}
+    return {"graph": graph, "first step": first, "seconds": seconds, **sizes}
 
 
 def step(method: str, folder: str, hyper: str = "{}") -> dict:
@@ -143,12 +147,18 @@ def search(method: str, n: str) -> dict:
 
 def main(what: str, *arguments: str) -> None:
     """Measure, and write the row beside the others."""
-    functions = {"bandwidth": bandwidth, "catalogue": lambda n: catalogue(int(n)), "step": step, "neighbours": search}
+    functions = {
+        "bandwidth": bandwidth,
+        "catalogue": lambda *n: catalogue(*map(int, n)),
+        "step": step,
+        "neighbours": search,
+    }
     row = {"threads": torch.get_num_threads(), **functions[what](*arguments)}
     if parallel.rank() > 0:
         return
     shown = [Path(a).name if os.sep in a else a for a in arguments]
     row["date"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d")
+    shown = shown[:1] if what == "catalogue" else shown  # one row a size, however many steps
     key = " ".join([what, *shown, f"x{row.get('processes', 1)}", f"t{row['threads']}"])
     known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     with beside(RECORD) as file:

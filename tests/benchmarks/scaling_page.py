@@ -66,11 +66,11 @@ def catalogues(record: dict) -> str:
     if not known:
         return "Not measured yet: `python -m tests.benchmarks.scaling catalogue 250000` writes a row."
     cells = [
-        [f"{int(words[1]):,}", f"{row['interactions']:,}", number(row["graph"]), number(row["epoch"]),
-         f"{row['steps']}", f"{row['MiB']:,.0f}"]
+        [f"{int(words[1]):,}", f"{row['interactions']:,}", number(row["graph"]), f"{row['steps']} of {row['of']}",
+         number(row["seconds"]), number(row["seconds"] / row["steps"] * row["of"]), f"{row['MiB']:,.0f}"]
         for words, row in known
     ]  # fmt: skip
-    text = table("items|interactions|graph, s|epoch, s|steps|peak MiB", cells)
+    text = table("items|interactions|graph, s|steps run|they took, s|so an epoch, s|peak MiB", cells)
     if len(known) < 2:
         return text
     (a, small), (b, large) = known[-2:]

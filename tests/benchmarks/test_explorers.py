@@ -27,6 +27,9 @@ LIMITS = {
     ("embedding map", "moment"): 0.5,
     ("training", "lam"): 0.5,
     ("studies", "study"): 0.5,
+    ("features", "share"): 0.2,
+    ("order", "parting"): 0.2,
+    ("alignment", "temperature"): 0.2,
 }
 
 
@@ -50,6 +53,9 @@ def made():
         ),
         "training": training,
         "studies": explorers.StudiesExplorer(),
+        "features": explorers.FeaturesExplorer(shop, 9),
+        "order": explorers.OrderExplorer(),
+        "alignment": explorers.AlignmentExplorer(),
     }
 
 

@@ -37,6 +37,14 @@ def test_epoch(benchmark, folder, label):
     in_a_process(benchmark, label, "measure", "epoch", method, folder, hyper, "--batches", batches)
 
 
+@pytest.mark.benchmark(group="one epoch of LightGCN, by optimiser, Baby size")
+@pytest.mark.parametrize(
+    ("label", "method"), [("Adam, PyTorch's default", "lightgcn-plain"), ("Adam, fused", "lightgcn")]
+)
+def test_optimizer(benchmark, folder, label, method):
+    in_a_process(benchmark, label, "measure", "epoch", method, folder, {}, "--batches", 40)
+
+
 @pytest.mark.benchmark(group="full-ranking evaluation, Baby size")
 @pytest.mark.parametrize("method", ["micro", "lightgcn"])
 def test_evaluation(benchmark, folder, method):
