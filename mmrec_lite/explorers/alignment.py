@@ -109,7 +109,8 @@ class AlignmentExplorer(Explorer):
     def render(self, params: dict[str, Any]) -> Figure:
         """Draw cosines, probabilities with their rows' sums, and what each cell pays."""
         state = self.state(params)
-        figure, axes = new_figure(1, 3, (12, 3.4), width_ratios=(1, 1.15, 1))
+        figure, axes = new_figure(1, 3, (12, 3.4), layout="none", width_ratios=(1, 1.15, 1))
+        figure.subplots_adjust(0.05, 0.16, 0.99, 0.91, wspace=0.22)
         names = [f"text {i + 1}" for i in range(params["items"])], [str(i + 1) for i in range(params["items"])]
         draw_matrix(axes[0, 0], state.cosines, *names, title="cosines, texts against pictures", limit=1)
         draw_probabilities(axes[0, 1], state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from mmrec_lite.files import beside
@@ -61,26 +62,22 @@ def searches(record: dict) -> str:
 
 
 def catalogues(record: dict) -> str:
-    """One epoch on growing catalogues, and the memory of a million items by the slope between the last two."""
+    """One epoch on growing catalogues, and what an item costs by the slope between the last two."""
     known = sorted(rows(record, "catalogue"), key=lambda r: int(r[0][1]))
     if not known:
         return "Not measured yet: `python -m tests.benchmarks.scaling catalogue 250000` writes a row."
     cells = [
         [f"{int(words[1]):,}", f"{row['interactions']:,}", number(row["graph"]), f"{row['steps']} of {row['of']}",
-         number(row["seconds"]), number(row["seconds"] / row["steps"] * row["of"]), f"{row['MiB']:,.0f}"]
+         number(row["first step"]), number(later := (row["seconds"] - row["first step"]) / (row["steps"] - 1)),
+         number(row["first step"] + later * (row["of"] - 1)), f"{row['MiB']:,.0f}"]
         for words, row in known
     ]  # fmt: skip
-    text = table("items|interactions|graph, s|steps run|they took, s|so an epoch, s|peak MiB", cells)
-    if len(known) < 2:
-        return text
-    (a, small), (b, large) = known[-2:]
-    slope = (large["MiB"] - small["MiB"]) / (int(b[1]) - int(a[1]))
-    if int(b[1]) < 1_000_000:
-        million = large["MiB"] + slope * (1_000_000 - int(b[1]))
-        text += (
-            f"\n\nBetween the last two rows an item costs {slope * 2**20 / 1000:.1f} kB; a million items would take "
-        )
-        text += f"about {million / 1024:.1f} GiB by that slope. That is reckoned, not run."
+    head = "items|interactions|raw graph, s|steps run|first step, s|each later one, s|so an epoch, s|peak MiB"
+    text = table(head, cells)
+    sizes = [(int(words[1]), row["MiB"]) for words, row in known]
+    costs = [f"{(big - small) / (n - m) * 2**20 / 1000:.1f} kB" for (m, small), (n, big) in pairwise(sizes)]
+    if costs:
+        text += f"\n\nFrom one row to the next an item and its interactions cost {', then '.join(costs)}."
     return text
 
 
@@ -145,7 +142,7 @@ def main() -> None:
     made = {"products": products, "searches": searches, "catalogues": catalogues, "processes": processes}
     made = {name: make(record) for name, make in made.items()} | {"large": large(record)}
     dates = sorted({row["date"] for row in record.values()})
-    made["machine"] = f"*{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {machine()}.*"
+    made["machine"] = f"*{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {machine()}*"
     for name, content in made.items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
         if not place.search(text):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -69,6 +71,38 @@ def test_the_line_that_is_spoken_stays_and_only_its_words_change() -> None:
     explorer.controls["n"].value = 3
     assert explorer.status is line and "3" in line.value and "role=" not in line.value
     assert line._esm.count('createElement("p")') == 1 and '"role", "status"' in line._esm
+
+
+def test_what_was_drawn_is_gone_after_the_move_and_old_objects_are_left_alone(monkeypatch) -> None:
+    explorer, figures, collected = Squares(), [], []
+
+    def drawing(params, render=explorer.render):
+        figure = render(params)
+        figures.append(weakref.ref(figure))
+        return figure
+
+    def noting(phase, info):
+        collected.append(info["generation"])
+
+    monkeypatch.setattr(explorer, "render", drawing)
+    gc.callbacks.append(noting)
+    try:
+        for n in (3, 4, 5, 6):
+            explorer.controls["n"].value = n
+    finally:
+        gc.callbacks.remove(noting)
+    assert [figure() for figure in figures] == [None] * 4
+    assert gc.isenabled() and 1 in collected and 2 not in collected
+
+
+def test_a_move_leaves_garbage_collection_off_where_it_was_off() -> None:
+    explorer = Squares()
+    gc.disable()
+    try:
+        explorer.controls["n"].value = 3
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_picture_is_kept() -> None:
