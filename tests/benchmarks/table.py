@@ -24,7 +24,8 @@ HEAD = """# Speed and memory
 `make bench` measures and writes this page; `make bench ONLY=micro` measures one file's tables. Data are generated in
 the sizes of published sets (`worlds.py`); every row is a process of its own. **Compare ratios, not seconds**: machines
 differ and are shared, and ratios move with them: in three runs on two days "MICRO, exact" was 4.1, 2.7 and 2.9 times as
-fast as the first row, "1,024 sampled negatives" 39, 21 and 29 times. MiB is the peak of the whole process, the interpreter and its libraries among it.
+fast as the first row, "1,024 sampled negatives" 39, 21 and 29 times.
+MiB is the peak of the whole process, the interpreter and its libraries among it.
 
 After `make peers`, RecBole and cornac are timed beside ours (`ONLY=peers`), their program on our export of the split.
 On a busy machine, `OMP_NUM_THREADS=1 MMREC_BENCH_CPU=1 make bench` measures the processor's seconds on one thread.
