@@ -6,7 +6,9 @@ PY     := $(BIN)/python
 STAMP  := $(VENV)/.stamp
 NOTEBOOKS = $(sort $(wildcard notebooks/[0-9]*.ipynb))
 CELL_TIMEOUT ?= 600
-# Two workers on two cores: numba (UMAP's) would set OpenMP to two threads in a kernel, and MKL would follow and spin.
+# One more than CI has cores: browsers and servers are waited for.
+WORKERS ?= 3
+# Several workers on two cores: numba (UMAP's) would set OpenMP to two threads in a kernel, and MKL would follow and spin.
 ONE_THREAD = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 
@@ -47,7 +49,7 @@ demo: env  ## the quick tour, executed: its tables and pictures as one page in b
 test: env  ## lint, unit tests, every notebook (nbval and papermill), a real JupyterLab in a browser
 	$(BIN)/ruff check .
 	@command -v apt-get >/dev/null && test "$$(id -u)" = 0 && $(MAKE) --no-print-directory browser || true
-	MMREC_TEST_THREADS=1 $(ONE_THREAD) $(PY) -m pytest --numprocesses=2 \
+	MMREC_TEST_THREADS=1 $(ONE_THREAD) $(PY) -m pytest --numprocesses=$(WORKERS) \
 	  --nbval-lax --nbval-cell-timeout=$(CELL_TIMEOUT) tests $(NOTEBOOKS)
 
 lab: env  ## open the lessons in JupyterLab (this machine only, with a token)
@@ -84,7 +86,7 @@ tuning: env  ## choose the lecture settings again, on validation (about half an 
 table: env  ## measure the README's table on the shop, 5 seeds (long: one training at a time)
 	$(PY) -m tests.readme_table
 
-reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (about three hours on two shared cores)
+reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (hours; one seed of all: 25 minutes, see the page)
 	$(PY) -m tests.reproduction
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.

@@ -23,7 +23,7 @@ __all__ = ["NeighbourRow", "item_pictures", "item_title", "neighbour_panel", "sh
 
 TILE = 96  # pixels of a picture in a panel, and the unit of a panel's coordinates
 BLANK = 232  # grey of a missing picture
-STEP_X, STEP_Y, LABELS_END = TILE + 10, TILE + 36, 320
+STEP_X, STEP_Y, LABELS_END = TILE + 10, TILE + 36, 328
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _Panel:
         self.group = data.items[same].astype(object).fillna("").to_numpy() if same in data.items else None
         middle = len(rows) * STEP_Y // 2 - TILE // 2 - 16
         self.sheet.picture(item_pictures(data, [item])[0], 12, middle, thick=True)
-        self.sheet.caption(item_title(data, item), 12 + TILE / 2, middle + TILE + 8, width=17, lines=4, size=FONT - 1)
+        self.sheet.caption(item_title(data, item), 12 + TILE / 2, middle + TILE + 8, width=13, lines=4, size=FONT - 1)
 
     def alike(self, items: Sequence[int]) -> np.ndarray:
         """Which of the items share the item's group, (items,) bool; those without one share none."""

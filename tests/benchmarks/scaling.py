@@ -1,6 +1,7 @@
 """Measure what notebooks/SCALING.md reckons with: python -m tests.benchmarks.scaling WHAT [...]
 
     bandwidth                       copying, and products with a sparse matrix against what their bytes allow
+    contrast                        MICRO's exact contrast, and the operations it cannot do without, one by one
     neighbours METHOD ITEMS         ten nearest of every item, 384 features (neighbours.py)
     catalogue ITEMS [STEPS]         MICRO from approximate graphs with 1,024 negatives, an epoch or its first steps
     step METHOD FOLDER [HYPER]      seconds a step; under `fabric run --devices 2` on two processes
@@ -27,6 +28,8 @@ from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.experiments import peak_memory
 from mmrec_lite.files import beside
 from mmrec_lite.graphs import bipartite_graph, knn_graph
+from mmrec_lite.losses import micro_contrast
+from mmrec_lite.ops import TILE
 from mmrec_lite.training import make_optimizer
 from tests.benchmarks import neighbours
 
@@ -64,6 +67,26 @@ def bandwidth() -> dict:
         seconds = best(lambda g=graph, n=nodes: g @ n, 5)
         rows[name] = {"edges": graph._nnz(), "seconds": seconds, "once": once, "gathered": gathered}
     return {"copy": copy, "products": rows}
+
+
+def contrast(n: int = 7_050, m: int = 2) -> dict:
+    """One value and gradient of `micro_contrast` in both directions, and each kind of operation on one tile of it.
+
+    Pairs: n^2 for every view against the fused vectors; of a view, or of the fused vectors, with itself one triangle.
+    They are formed twice, for the sums and for the gradient.
+    """
+    tile, out, right = torch.rand(TILE, TILE), torch.empty(TILE, TILE), torch.randn(TILE, WIDTH)
+    tiles = (m + m / 2 + 1 / 2) * (n / TILE) ** 2
+    work = {
+        "cosines": (2, lambda: torch.mm(right, right.T, out=out)),
+        "exponentials": (2, lambda: torch.exp(tile, out=out)),
+        "sums of rows and of columns": (1, lambda: (tile.sum(1), tile.sum(0))),
+        "a weight each pair": (1, lambda: torch.add(right[:, :1], right[:, 0], out=out).mul_(tile)),
+        "weighted vectors, both ways": (1, lambda: (tile @ right, tile.T @ right)),
+    }
+    row = {name: {"tiles": times * tiles, "seconds": best(what, 20)} for name, (times, what) in work.items()}
+    views, fused = torch.randn(m, n, WIDTH, requires_grad=True), torch.randn(n, WIDTH, requires_grad=True)
+    return {"work": row, "seconds": best(lambda: micro_contrast(views, fused).backward(), 3)}
 
 
 def catalogue(n: int, steps: int | None = None) -> dict:
@@ -149,6 +172,7 @@ def main(what: str, *arguments: str) -> None:
     """Measure, and write the row beside the others."""
     functions = {
         "bandwidth": bandwidth,
+        "contrast": contrast,
         "catalogue": lambda *n: catalogue(*map(int, n)),
         "step": step,
         "neighbours": search,

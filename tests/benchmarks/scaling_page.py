@@ -61,6 +61,20 @@ def searches(record: dict) -> str:
     return table("search|items|seconds|times the former size's|MiB", out)
 
 
+def contrast(record: dict) -> str:
+    """What the exact contrast must do, at the speed of each operation alone, and what it takes."""
+    (_, row), *_ = rows(record, "contrast")
+    each = {name: w["tiles"] * w["seconds"] for name, w in row["work"].items()}
+    cells = [
+        [name, f"{w['tiles']:,.0f}", f"{w['seconds'] * 1e3:.2f}", f"{each[name] * 1e3:,.0f}"]
+        for name, w in row["work"].items()
+    ]
+    floor = sum(each.values())
+    text = table("work|tiles, a step|ms each|ms together", [*cells, ["**all**", "", "", f"**{floor * 1e3:,.0f}**"]])
+    times = f"{row['seconds'] * 1e3:,.0f} ms with {row['threads']} threads, {row['seconds'] / floor:.2f} times that sum"
+    return f"{text}\n\nMeasured: {times}."
+
+
 def catalogues(record: dict) -> str:
     """One epoch on growing catalogues, and what an item costs by the slope between the last two."""
     known = sorted(rows(record, "catalogue"), key=lambda r: int(r[0][1]))
@@ -139,7 +153,13 @@ def main() -> None:
     """Write every table into its place."""
     record = json.loads(RECORD.read_text())
     text = PAGE.read_text()
-    made = {"products": products, "searches": searches, "catalogues": catalogues, "processes": processes}
+    made = {
+        "products": products,
+        "searches": searches,
+        "contrast": contrast,
+        "catalogues": catalogues,
+        "processes": processes,
+    }
     made = {name: make(record) for name, make in made.items()} | {"large": large(record)}
     dates = sorted({row["date"] for row in record.values()})
     made["machine"] = f"*{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {machine()}*"

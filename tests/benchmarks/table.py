@@ -45,6 +45,10 @@ is in the tables:
 | the same over PAMD's weights | 3.4 ms | 1.0 ms |
 | the Amazon reader packs the words of .3 million reviews, peak memory | 1,470 MiB | 959 MiB |
 """
+FURTHER = {  # columns of some tables
+    "a second": "{:,.0f}", "slowest": "{:.3g}", "asked for": "{:.3g}", "recall@20": "{:.4f}", "ndcg@20": "{:.4f}",
+    "epochs": "{:,.0f}", "found": "{:.4f}",
+}  # fmt: skip
 RELEASED = {  # group -> the program, seconds of an epoch there, our rows to hold against it
     "one training epoch, Baby size": ("MICRO", 257, ("MICRO, exact", "MICRO, 1,024 sampled negatives")),
     "one epoch of MP4SR's pre-training, Pantry size": ("MP4SR", 357, ("MP4SR",)),
@@ -86,14 +90,14 @@ def released(group: str, rows: list[dict]) -> str:
 
 
 def _table(rows: list[dict]) -> str:
-    extra = [k for k in ("a second", "recall@20", "ndcg@20", "epochs", "found") if any(k in row for row in rows)]
+    extra = [name for name in FURTHER if any(name in row for row in rows)]
     lines = [
         f"| | {' | '.join(['seconds', 'times as fast as the first', 'MiB', *extra])} |",
         "|---" * (4 + len(extra)) + "|",
     ]
     first = rows[0]["seconds"]
     for row in rows:
-        more = [f"{row[k]:,.0f}" if k in ("epochs", "a second") else f"{row[k]:.4f}" for k in extra]
+        more = [FURTHER[name].format(row[name]) for name in extra]
         cells = [f"{row['seconds']:.3g}", f"{first / row['seconds']:.2g}", f"{row['MiB']:.0f}", *more]
         lines.append(f"| {row['label']} | {' | '.join(cells)} |")
     return "\n".join(lines)

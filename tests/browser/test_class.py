@@ -98,6 +98,8 @@ def keep(cell: Locator, name: str, repository: Path) -> None:
     """Leave a screenshot, and the words that describe it, for a look."""
     folders = [repository / "build" / "screenshots", *filter(None, [os.environ.get("MMREC_SCREENSHOTS")])]
     words = cell.locator("[role=status]").inner_text()
+    # How long it took says something about this machine at this moment, and nothing about the explorer.
+    cell.locator("[role=status] i").evaluate_all("all => all.forEach(took => { took.style.display = 'none' })")
     for folder in map(Path, folders):
         folder.mkdir(parents=True, exist_ok=True)
         cell.locator(".jp-OutputArea").first.screenshot(path=folder / f"explorer_{name}.png")
