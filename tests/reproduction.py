@@ -47,8 +47,9 @@ PILOT_ROWS = REPOSITORY / "figures" / "pilot_study.csv"
 SEEDS = (0, 1)
 MORE_SEEDS = (0, 1, 2, 3, 4)  # where what is compared lies close together
 SEVERAL = (
-    "MICRO Table 4", "MICRO Table 5", "MICRO Table 6", "MICRO Fig. 3", "MICRO Fig. 4 k", "MICRO Fig. 4 λ", "PAMD Table 3", "PAMD Table 4", "PAMD Table 5", "PAMD Table 6", "MCPTR Table 2",
-    "MCPTR Table 3", "MP4SR Table 4", "MP4SR Table 6", "MP4SR Fig. 8",
+    "MICRO Table 4", "MICRO Table 5", "MICRO Table 6", "MICRO Fig. 3", "MICRO Fig. 4 k", "MICRO Fig. 4 λ",
+    "MICRO Fig. 5 L", "MICRO Fig. 5 β", "MICRO 4.1.4 τ", "PAMD Table 3", "PAMD Table 4", "PAMD Table 5", "PAMD Table 6",
+    "MCPTR Table 2", "MCPTR Table 3", "MCPTR Fig. 3", "MP4SR Table 4", "MP4SR Table 6", "MP4SR Fig. 8",
 )  # fmt: skip
 REAL = "amazon_giftcards"
 HEAD = """# Reproduction
