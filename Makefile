@@ -86,7 +86,7 @@ tuning: env  ## choose the lecture settings again, on validation (about half an 
 table: env  ## measure the README's table on the shop, 5 seeds (long: one training at a time)
 	$(PY) -m tests.readme_table
 
-reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (hours; one seed of all: 25 minutes, see the page)
+reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (hours; --seeds 0 --no-keep: 25 minutes, see the page)
 	$(PY) -m tests.reproduction
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.

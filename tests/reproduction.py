@@ -62,7 +62,7 @@ Every table and figure of the four papers: what the paper says, what came out on
 is larger than another) has the difference of the two leads, seed by seed, and for noise half of its 95 % interval (Student's t).
 τ is Kendall's agreement of our order with the paper's on each of its data sets. Bazaar is small, its signal planted and the trainings short: a disagreement is a result about
 *this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared. One seed of every study
-(`python -m tests.reproduction --seeds 0 --no-keep`, 122 trainings) took 25 minutes on two cores that were free.
+(`python -m tests.reproduction --seeds 0 --no-keep`, 122 trainings; MP4SR's Fig. 3 is not among them) took 25 minutes on two cores with little else to do.
 
 **The command** of a line measures its rows again (with `--data amazon_giftcards` those of the gift cards, where the raw data are); the lesson beside it draws them with `-p epochs 0 -p seeds N`. Without these two
 a lesson trains for a few epochs only, and its figures are others than here.

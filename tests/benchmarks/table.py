@@ -35,8 +35,8 @@ Rows called "plain", "padded" or "as first written" are this kit's own rewriting
 not that program. The authors' programs do not run beside current packages; where one was timed, patched, on data of the
 same size on another machine with two cores, the line below the table says so.
 
-Changes that paid, each measured in one run before and after; what rewrote a whole method ("plain" and "padded" rows)
-is in the tables:
+Changes that paid, measured before and after, one after the other, when they were made (the former code is in the
+history); what rewrote a whole method ("plain" and "padded" rows) is in the tables:
 
 | what | before | after |
 |---|---|---|

@@ -93,3 +93,4 @@ def test_move(benchmark, made, name, control):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of this process: one for all explorers
     asked = {"asked for": LIMITS[name, control], "slowest": benchmark.stats.stats.max}
     benchmark.extra_info |= {"label": f"{name}, {control}", "seconds": median, "MiB": peak} | asked
+    assert median < LIMITS[name, control]
