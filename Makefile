@@ -13,6 +13,8 @@ ONE_THREAD = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OMP_WAIT_PO
 APT ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 
 export HF_HUB_OFFLINE := 1
+# Two notebooks at once do not spin each other's cores away (notebooks/SCALING.md); also where torch is imported first.
+export GOMP_SPINCOUNT ?= 3000
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lab notebooks student slides site colab voila figures tuning table reproduction lock bench peers audit \

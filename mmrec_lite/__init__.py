@@ -8,12 +8,14 @@
 >>> mm.evaluate(model, split).metrics["recall@20"]              # doctest: +SKIP
 """
 
-from mmrec_lite import graphs, losses, metrics
+from mmrec_lite import _threads, graphs, losses, metrics  # _threads before all that loads PyTorch
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load, split
 from mmrec_lite.evaluation import Report, compare, evaluate, recommend
 from mmrec_lite.experiments import Result, ablate, run, sweep
 from mmrec_lite.methods import create, methods
 from mmrec_lite.training import History, fit
+
+del _threads
 
 __version__ = "0.1.0"
 

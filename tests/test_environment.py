@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from mmrec_lite._threads import SPIN
 
 INDEX = re.compile(
     r"""
@@ -188,3 +191,27 @@ def test_the_search_for_a_package_index_finds_one(line: str) -> None:
 def test_no_uv_lock_is_tracked(repository: Path) -> None:
     names = {path.name for path in tracked(repository)}
     assert "uv.lock" not in names, "uv.lock holds the addresses of the index it was made from"
+
+
+LOADS = "import sys, os, mmrec_lite; n = list(sys.modules); print(n.index('mmrec_lite._threads') < n.index('torch'))"
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, SPIN), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "None")],
+    ids=["nothing set", "rounds set", "policy set"],
+)
+def test_idle_threads_spin_briefly_unless_somebody_chose(given: dict[str, str], spins: str) -> None:
+    """And the choice is made before PyTorch is loaded: afterwards libgomp does not read it."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    command = [sys.executable, "-c", f"{LOADS}; print(os.environ.get('GOMP_SPINCOUNT'))"]
+    said = subprocess.run(command, env=clean | given, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", spins]
+
+
+def test_a_server_for_notebooks_is_started_with_the_same_choice(repository: Path) -> None:
+    """For lessons that import torch first."""
+    environment = yaml.safe_load((repository / "environment.yml").read_text())
+    assert environment["variables"] == {"GOMP_SPINCOUNT": SPIN}
+    assert f"export GOMP_SPINCOUNT ?= {SPIN}\n" in (repository / "Makefile").read_text()
+    assert f"`GOMP_SPINCOUNT={SPIN}`" in (repository / "notebooks" / "teaching.md").read_text()

@@ -5,6 +5,7 @@
     neighbours METHOD ITEMS         ten nearest of every item, 384 features (neighbours.py)
     catalogue ITEMS [STEPS]         MICRO from approximate graphs with 1,024 negatives, an epoch or its first steps
     step METHOD FOLDER [HYPER]      seconds a step; under `fabric run --devices 2` on two processes
+    notebooks                       the shop trained in one, two and four processes at once, by how long threads spin
 
 Every call is one row of `scaling.json` beside this file (a call with the same arguments and processes takes its place);
 `scaling_page.py` makes the page's tables of them.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ import pandas as pd
 import torch
 
 import mmrec_lite as mm
-from mmrec_lite import parallel
+from mmrec_lite import _threads, parallel
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.experiments import peak_memory
 from mmrec_lite.files import beside
@@ -168,6 +170,44 @@ def search(method: str, n: str) -> dict:
     return {"seconds": time.perf_counter() - started, "MiB": peak_memory(), "edges": graph._nnz()}
 
 
+TRAIN = """\
+import time
+import mmrec_lite as mm
+
+split = mm.split(mm.load("bazaar"), "ratio", seed=0)
+for method, epochs in {"lightgcn": 4, "micro": 6}.items():
+    model = mm.create(method, split, profile="lecture", seed=0)
+    print("ready", flush=True)
+    input()
+    started = time.perf_counter()
+    mm.fit(model, split, epochs=epochs, progress=False)
+    print((time.perf_counter() - started) / epochs, flush=True)
+"""
+SPINS = {"libgomp": "300000", "mmrec_lite": _threads.SPIN}  # rounds that an idle thread waits
+
+
+def notebooks(counts: tuple[int, ...] = (1, 2, 4)) -> dict:
+    """Seconds an epoch on the shop (median) where so many processes train at once, each with a thread a core."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, spin in SPINS.items():
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))}
+        environment["GOMP_SPINCOUNT"] = spin
+        for count in counts:
+            command = [sys.executable, "-c", TRAIN]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            running = [subprocess.Popen(command, env=environment, **pipes) for _ in range(count)]
+            for method in ("lightgcn", "micro"):
+                if [p.stdout.readline() for p in running] != ["ready\n"] * count:
+                    raise RuntimeError("a training did not start")
+                for p in running:
+                    print(file=p.stdin, flush=True)
+                took = [float(p.stdout.readline()) for p in running]
+                found.setdefault(method, {}).setdefault(name, []).append(float(np.median(took)))
+            for p in running:
+                p.wait()
+    return {"at once": counts, "seconds": found}
+
+
 def main(what: str, *arguments: str) -> None:
     """Measure, and write the row beside the others."""
     functions = {
@@ -176,6 +216,7 @@ def main(what: str, *arguments: str) -> None:
         "catalogue": lambda *n: catalogue(*map(int, n)),
         "step": step,
         "neighbours": search,
+        "notebooks": notebooks,
     }
     row = {"threads": torch.get_num_threads(), **functions[what](*arguments)}
     if parallel.rank() > 0:

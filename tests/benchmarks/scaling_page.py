@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mmrec_lite.files import beside
-from tests.benchmarks.scaling import RECORD, WIDTH
+from tests.benchmarks.scaling import RECORD, SPINS, WIDTH
 from tests.benchmarks.table import machine
 
 PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "SCALING.md"
@@ -111,6 +111,19 @@ def processes(record: dict) -> str:
     return table(head, out)
 
 
+def notebooks(record: dict) -> str:
+    """Seconds an epoch where several processes train at once, by how long an idle thread spins."""
+    ((_, row),) = rows(record, "notebooks")
+    out = []
+    for method, ways in row["seconds"].items():
+        for spins, seconds in ways.items():
+            alone, *together = seconds
+            cells = [f"{s:.2f} ({s / alone:.1f})" for s in together]
+            out.append([f"`{method}`", f"{spins}: {int(SPINS[spins]):,} rounds", f"{alone:.2f}", *cells])
+    heads = [f"{n} at once (ratio)" for n in row["at once"][1:]]
+    return table("|".join(["method", "an idle thread waits", "alone, s an epoch", *heads]), out)
+
+
 def large(record: dict) -> str:
     """What 100 million interactions ask of one GPU of sixteen."""
     nodes = USERS + ITEMS
@@ -159,6 +172,7 @@ def main() -> None:
         "contrast": contrast,
         "catalogues": catalogues,
         "processes": processes,
+        "notebooks": notebooks,
     }
     made = {name: make(record) for name, make in made.items()} | {"large": large(record)}
     dates = sorted({row["date"] for row in record.values()})

@@ -22,6 +22,9 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 RAN = r"/^\[\d+\]:$/"
+# Asked for at every frame, as is Playwright's way, a browser without a GPU draws all the time: on two cores it costs
+# the kernel, which it waits for, a core.
+POLLING = 250  # ms
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class LabPage:
             """() => /\\| Idle$/.test(document.querySelector('#jp-main-statusbar')?.innerText
                 .split('\\n').find(text => text.includes(' | ')) ?? '')""",
             timeout=seconds * 1000,
+            polling=POLLING,
         )
 
     def run_all(self, seconds: float) -> None:
@@ -138,6 +142,7 @@ class LabPage:
                 .filter(cell => cell.querySelector('.cm-content')?.textContent.trim())
                 .every(cell => {RAN}.test(cell.querySelector('.jp-InputPrompt').textContent.trim()))""",
             timeout=seconds * 1000,
+            polling=POLLING,
         )
         self.wait_until_idle(seconds)
 
@@ -145,7 +150,9 @@ class LabPage:
         """Forget the numbers and outputs that came with the file, so that `run_all` waits for its own."""
         self.page.locator(".lm-MenuBar-itemLabel", has_text="Edit").first.click()
         self.page.locator(".lm-Menu-itemLabel", has_text="Clear Outputs of All Cells").first.click()
-        self.page.wait_for_function("() => !document.querySelector('.jp-Notebook .jp-CodeCell .jp-OutputArea-output')")
+        self.page.wait_for_function(
+            "() => !document.querySelector('.jp-Notebook .jp-CodeCell .jp-OutputArea-output')", polling=POLLING
+        )
 
     def errors(self) -> list[str]:
         """Every error a reader would see: tracebacks, widgets that do not show, broken pictures."""
