@@ -154,6 +154,10 @@ class LabPage:
             "() => !document.querySelector('.jp-Notebook .jp-CodeCell .jp-OutputArea-output')", polling=POLLING
         )
 
+    def save(self) -> None:
+        """Write the notebook with its outputs to its file."""
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+
     def errors(self) -> list[str]:
         """Every error a reader would see: tracebacks, widgets that do not show, broken pictures."""
         # Asked of the notebook itself: in the page, a traceback looks like any other line on stderr.
