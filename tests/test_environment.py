@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -193,20 +194,28 @@ def test_no_uv_lock_is_tracked(repository: Path) -> None:
     assert "uv.lock" not in names, "uv.lock holds the addresses of the index it was made from"
 
 
-LOADS = "import sys, os, mmrec_lite; n = list(sys.modules); print(n.index('mmrec_lite._threads') < n.index('torch'))"
-
-
 @pytest.mark.parametrize(
     ("given", "spins"),
-    [({}, SPIN), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "None")],
+    [({}, SPIN), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, None)],
     ids=["nothing set", "rounds set", "policy set"],
 )
-def test_idle_threads_spin_briefly_unless_somebody_chose(given: dict[str, str], spins: str) -> None:
-    """And the choice is made before PyTorch is loaded: afterwards libgomp does not read it."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    command = [sys.executable, "-c", f"{LOADS}; print(os.environ.get('GOMP_SPINCOUNT'))"]
-    said = subprocess.run(command, env=clean | given, capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["True", spins]
+def test_idle_threads_spin_briefly_unless_somebody_chose(
+    given: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back, whatever the module does to it
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    runpy.run_path(str(repository / "mmrec_lite" / "_threads.py"))
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
+def test_how_idle_threads_spin_is_chosen_before_pytorch_is_loaded() -> None:
+    """Afterwards libgomp does not read it."""
+    program = "import sys, mmrec_lite; n = list(sys.modules); print(n.index('mmrec_lite._threads') < n.index('torch'))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
 
 
 def test_a_server_for_notebooks_is_started_with_the_same_choice(repository: Path) -> None:
