@@ -290,6 +290,7 @@ def _found(study: Study, part: pd.DataFrame) -> str:
 
 
 def _signed(study: Study, value: float) -> str:
+    value = round(value, 10)  # a tie of the fourth digit is not left to the order of a sum
     return f"{value:+.1f} points" if study.metric.endswith("%") else f"{value:+.4f}"
 
 

@@ -82,6 +82,10 @@ def _write_model_folder(folder: Path, words: list[str], config: dict[str, Any]) 
     )
     special = {"pad_token": "<pad>", "unk_token": "<unknown>", "bos_token": "<start>", "eos_token": "<end>"}  # nosec B105
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    # Version 5 of transformers writes a name that version 4 does not know; both know this one.
+    file = folder / "tokenizer_config.json"
+    said = json.loads(file.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    file.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     model_cfg = json.loads(json.dumps(config))
     model_cfg["text_cfg"]["vocab_size"] = len(names)
     preprocess = _NORM | {"interpolation": "bicubic", "resize_mode": "squash"}

