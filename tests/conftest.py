@@ -21,7 +21,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # In several processes the tests of a file stay together, for they share its fixtures; each lesson's runs are a group of
 # their own. What takes longest begins, so that no process waits for another at the end.
 APART = {"test_a_lesson_opens_and_runs", "test_runs_with_another_seed"}
-FIRST = ("tests/browser/", "notebooks/", "tests/notebooks/", "tests/hardness/", "tests/test_wheel.py")
+FIRST = (
+    "tests/browser/",
+    "notebooks/",
+    "tests/notebooks/",
+    "tests/hardness/",
+    "tests/experiments/",
+    "tests/parallel/",
+    "tests/test_wheel.py",
+)
 
 
 def group(nodeid: str) -> str:
