@@ -127,7 +127,8 @@ fuzz: env  ## atheris on every reader, FUZZ_SECONDS=60 each (Linux); FUZZ=moviel
 	    -artifact_prefix=build/fuzz-$$name- || exit 1; done
 
 coverage: env  ## which lines and branches of mmrec_lite the unit tests reach
-	$(PY) -m pytest -m "not browser and not notebook" --cov=mmrec_lite --cov-branch --cov-report=term:skip-covered
+	MMREC_TEST_THREADS=1 $(ONE_THREAD) $(PY) -m pytest -q --numprocesses=$(WORKERS) \
+	  -m "not browser and not notebook" --cov=mmrec_lite --cov-branch --cov-report=term:skip-covered
 
 mutants: env  ## change losses, graphs and metrics one operator at a time; what no test notices (half an hour)
 	MMREC_TEST_THREADS=1 $(ONE_THREAD) $(BIN)/mutmut run && $(BIN)/mutmut results
@@ -139,7 +140,8 @@ oldest: $(BIN)/uv  ## unit tests with the oldest versions that pyproject.toml al
 	$(BIN)/uv venv --quiet --allow-existing --python $(PY) .venv-oldest
 	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet -r build/oldest.txt
 	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
-	.venv-oldest/bin/python -m pytest -q --ignore=tests/browser --ignore=tests/notebooks --ignore=tests/test_wheel.py
+	MMREC_TEST_THREADS=1 $(ONE_THREAD) .venv-oldest/bin/python -m pytest -q --numprocesses=$(WORKERS) \
+	  --ignore=tests/browser --ignore=tests/notebooks --ignore=tests/test_wheel.py
 
 newest: $(BIN)/uv  ## unit tests with the newest versions that pyproject.toml allows, in .venv-newest
 	@mkdir -p build
@@ -148,7 +150,8 @@ newest: $(BIN)/uv  ## unit tests with the newest versions that pyproject.toml al
 	$(BIN)/uv venv --quiet --allow-existing --python $(PY) .venv-newest
 	VIRTUAL_ENV=$(CURDIR)/.venv-newest $(BIN)/uv pip install --quiet -r build/newest.txt
 	VIRTUAL_ENV=$(CURDIR)/.venv-newest $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
-	.venv-newest/bin/python -m pytest -q --ignore=tests/browser --ignore=tests/notebooks --ignore=tests/test_wheel.py
+	MMREC_TEST_THREADS=1 $(ONE_THREAD) .venv-newest/bin/python -m pytest -q --numprocesses=$(WORKERS) \
+	  --ignore=tests/browser --ignore=tests/notebooks --ignore=tests/test_wheel.py
 
 browser: env  ## install Chromium for the browser tests, if it is missing
 	@if $(PY) -m tests.browser.chromium; then :; \
