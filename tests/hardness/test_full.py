@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
@@ -85,7 +86,8 @@ def disk(request, tmp_path) -> Iterator[Disk]:
                 ("Read-only file system", "cannot be written to"),
             )
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # pandas 2 may still hold a file open
+        gc.collect()  # the error of a Parquet file half written holds it open
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def note(tried, disk: Disk) -> None:

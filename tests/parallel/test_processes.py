@@ -20,6 +20,9 @@ from tests.hardness.worlds import whole_shop
 from tests.parallel.worlds import CASES, train
 
 pytestmark = pytest.mark.slow
+# With PyTorch 2.6 two processes differ by 3e-8 in the bias of the keys: it has no gradient but rounding, which Adam
+# makes steps of.
+ATOL = 1e-7 if torch.__version__.startswith("2.6.") else 1e-9
 FABRIC = Path(sys.executable).with_name("fabric")
 
 
@@ -49,8 +52,7 @@ def test_the_same_result_as_one_process(trained, case):
     first, second = (load_file(trained / f"{case} {rank}.safetensors") for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first), "the processes went apart"
     for name, tensor in model.state_dict().items():
-        # The bias of the keys has no gradient but rounding, and Adam makes steps of it: 3e-8 with PyTorch 2.6.
-        torch.testing.assert_close(tensor, first[name], rtol=1e-8, atol=1e-7, msg=lambda text, n=name: f"{n}: {text}")
+        torch.testing.assert_close(tensor, first[name], rtol=1e-8, atol=ATOL, msg=lambda text, n=name: f"{n}: {text}")
     for rank in (0, 1):
         rows, best, stopped = json.loads((trained / f"{case} {rank}.json").read_text())
         assert stopped == history.stopped and len(rows) == len(history.rows)
