@@ -112,12 +112,14 @@ peers: .venv-peers/.stamp  ## RecBole and cornac, in .venv-peers: to be compared
 	VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/uv pip install --quiet -r tests/benchmarks/peers.txt
 	@touch $@
 
-# Each runs in an environment of its own; pip-audit asks a service on the internet about every locked package.
+# Each runs in an environment of its own; pip-audit asks a service on the internet about every locked package, by name: a
+# package that the lock names twice, one version a Python, goes into a second list.
 audit: env  ## security: known holes of the locked packages (pip-audit), our own source (bandit)
 	$(BIN)/uv tool run bandit --quiet --recursive mmrec_lite
-	@mkdir -p build
-	@grep -v '^#' requirements.lock | sed 's/ *;.*//' > build/audit.txt
-	$(BIN)/uv tool run pip-audit --requirement build/audit.txt --no-deps --disable-pip
+	@mkdir -p build && rm -f build/audit-*.txt
+	@sed '/^#/d; s/ *;.*//' requirements.lock | awk -F== '{print > ("build/audit-" ++seen[$$1] ".txt")}'
+	@found=0; for list in build/audit-*.txt; do \
+	  $(BIN)/uv tool run pip-audit --requirement $$list --strict --no-deps --disable-pip $(AUDIT_FLAGS) || found=1; done; exit $$found
 
 # In a folder of its own beside the environment: only this target needs atheris.
 fuzz: env  ## atheris on every reader, FUZZ_SECONDS=60 each (Linux); FUZZ=movielens for one

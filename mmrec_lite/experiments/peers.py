@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess  # nosec B404 (a list of words, no shell, an interpreter that the caller names)
+import subprocess  # a list of words, no shell, an interpreter that the caller names  # nosec B404
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle
+import pickle  # its Unpickler alone, restricted below  # nosec B403
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
