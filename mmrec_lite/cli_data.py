@@ -116,11 +116,12 @@ def _register_amazon(app: typer.Typer, show: Show) -> None:
     def amazon_2014(
         reviews: Reviews, out: Out, meta: Meta = None, images: Images = None,
         image_features: Annotated[Path | None, typer.Option(help="image_features_*.b")] = None,
+        missing: Missing = None,
         min_user: MinUser = 5, min_item: MinItem = 5, min_rating: MinRating = None, no_reviews: NoReviews = False,
         name: Name = None, overwrite: Overwrite = False,
     ) -> None:  # fmt: skip
         """Read reviews_*.json.gz, meta_*.json.gz (Python literals) and image_features_*.b."""
-        _amazon("2014", show, locals())
+        _amazon("2014", show, locals() | {"missing": marks(missing)})
 
     @app.command("amazon-2018")
     def amazon_2018(

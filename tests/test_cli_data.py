@@ -39,6 +39,18 @@ def test_a_prepared_source_has_its_card(toys):
     assert "read" in shown and "sha256" in shown
 
 
+def test_rows_of_zeros_may_mean_no_picture(tmp_path):
+    features = image_file(tmp_path)
+    content = features.read_bytes()
+    size = len(content) // 3
+    features.write_bytes(content[: size + 10] + bytes(size - 10) + content[2 * size :])
+    call = ("data", "prepare", "amazon-2014", "--reviews", reviews_2014(tmp_path), "--image-features", features)
+    options = ("--min-user", 1, "--min-item", 1, "--missing", "zero", "--out", tmp_path / "toys")
+    result = mmrec(*call, *options)
+    assert result.exit_code == 0, result.output
+    assert load(tmp_path / "toys").present["image"].tolist() == [True, False, False]
+
+
 def test_every_source_has_a_command():
     shown = mmrec("data", "prepare", "--help").output
     for name in (

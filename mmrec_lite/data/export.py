@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,15 @@ def to_recbole(data: MultimodalDataset | Split, folder: str | Path) -> Path:
 
     A split becomes `name.train.inter`, `name.valid.inter`, `name.test.inter`, which RecBole takes by
     `benchmark_filename: ['train', 'valid', 'test']`. Ids are the original ones. Row i of `<modality>_feat.npy`
-    describes row i of `name.item`. The folder must be empty or new.
+    describes row i of `name.item`. The folder must be empty or new. Raises `DataError` for an id that no
+    cell can hold.
     """
     split = isinstance(data, Split) or "split" in data.interactions
     data, part = _labelled(data)
     log = data.interactions
+    _refuse_broken(data.users["user_id"], "user_id")
+    _refuse_broken(data.items["item_id"], "item_id")
+    _refuse_broken(data.items.columns, "column of the items")
     table = pd.DataFrame(
         {
             "user_id:token": data.users["user_id"].to_numpy()[log["user"]],
@@ -100,6 +105,16 @@ def _files(name: str, part: np.ndarray, split: bool) -> list[tuple[str, np.ndarr
     if not split:
         return [(f"{name}.inter", np.arange(len(part)))]
     return [(f"{name}.{word}.inter", np.flatnonzero(part == n)) for n, word in enumerate(PARTS)]
+
+
+def _refuse_broken(names: Iterable[str], what: str) -> None:
+    """Raise for a name that is empty or would end its cell: changed as texts are, it could be the name of another."""
+    odd = next((name for name in names if not name or set(name) & set("\t\r\n")), None)
+    if odd is not None:
+        raise DataError(
+            f"export: the {what} {odd!r} is empty or holds a tab or line break, which RecBole's files cannot hold in a "
+            f"cell; rename it."
+        )
 
 
 def _write_atomic(table: pd.DataFrame, path: Path) -> None:

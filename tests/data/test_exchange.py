@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,49 @@ def test_items_that_nobody_took_come_back_from_recbole(tmp_path):
     assert back.dense("text").tolist() == data.dense("text").tolist()
     assert "2 items of tiny.item were never taken" in back.card["notes"]
     assert read_recbole(folder, "tiny").items["item_id"].tolist() == ["a", "b", "c", "d"], "also without features"
+
+
+def test_every_column_of_the_items_comes_back_from_recbole(shop_split, tmp_path):
+    """Words as words (a missing one is empty, white space is a blank), numbers as numbers."""
+    log = pd.DataFrame({"user": ["u", "v"], "item": ["a", "b"]})
+    items = pd.DataFrame({
+        "item": ["a", "b"], "title": ["A", "B"], "text": ["A long\tstory.", "Another"], "description": ["x", None],
+        "year": [1995, 2001], "price": [1.25, np.nan], "price:eur": [1.0, 2.0],
+    })  # fmt: skip
+    for data in (shop_split.dataset, read_frames(log, items, name="tiny")):
+        back = read_recbole(to_recbole(data, tmp_path / data.name), data.name)
+        for column in data.items:
+            ours, theirs = data.items[column], back.items.set_index("item_id", drop=False)[column]
+            theirs = theirs.loc[data.items["item_id"]]
+            if ours.dtype.kind in "if":
+                np.testing.assert_array_equal(theirs, ours)
+            else:
+                assert theirs.tolist() == [" ".join(word.split()) for word in ours.fillna("")], column
+    chosen = read_recbole(tmp_path / "tiny", "tiny", text=("title", "description"))
+    assert chosen.items["text"].tolist() == ["A. x", "B"], "what is asked for outranks the column"
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", ""])
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_an_id_that_recbole_cannot_hold_is_refused(tmp_path, side, name):
+    log = pd.DataFrame({"user": ["u", "v"], "item": ["a", "b"]})
+    log.loc[1, side] = name
+    with pytest.raises(DataError, match=f"the {side}_id {re.escape(repr(name))} is empty or holds a tab or line break"):
+        to_recbole(read_frames(log, name="tiny"), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+    odd = read_frames(log.iloc[:1], pd.DataFrame({"item": ["a"], "a\tb": [1]}), name="tiny")
+    with pytest.raises(DataError, match="the column of the items 'a\\\\tb'"):
+        to_recbole(odd, tmp_path / "out")
+
+
+def test_recbole_s_items_are_one_row_each_and_those_that_were_taken(tmp_path):
+    (tmp_path / "ml.inter").write_text("user_id:token\titem_id:token\nu\ta\nv\tb\n")
+    (tmp_path / "ml.item").write_text("item_id:token\ttitle:token_seq\na\tA\nb\tB\na\tC\n")
+    with pytest.raises(DataError, match=r"ml.item: rows 0 and 2 share the item_id 'a'; keep one row an item"):
+        read_recbole(tmp_path, "ml")
+    (tmp_path / "ml.item").write_text("item_id:token\ttitle:token_seq\nx\tX\n")
+    with pytest.raises(DataError, match=r"ml.item: tells of none of the 2 items that are left, such as 'a'"):
+        read_recbole(tmp_path, "ml")
 
 
 def test_what_mmrec_gets_comes_back(shop_split, tmp_path):

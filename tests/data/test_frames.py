@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from mmrec_lite.data import DataError, MultimodalDataset
-from mmrec_lite.data.readers import read_frames
-from mmrec_lite.data.readers.tables import natural_order, seconds
+from mmrec_lite.data.readers import Filters, read_frames
+from mmrec_lite.data.readers.logs import Log
+from mmrec_lite.data.readers.pictures import picture_paths, pictures_by_item
+from mmrec_lite.data.readers.tables import ids_as_text, natural_order, seconds
 
 LOG = pd.DataFrame(
     {
@@ -64,6 +66,11 @@ class TestUnderstood:
         log = pd.DataFrame({"user": [1.0, 2.0], "item": [10, 2]})
         shop = read_frames(log, pd.DataFrame({"item": ["2", "10"]}))
         assert pairs(shop) == [("1", "10"), ("2", "2")]
+
+    def test_ids_are_one_as_numbers_and_as_written_otherwise(self):
+        for column in ([12, 13], [12.0, 13.0], pd.array([12, 13], dtype="Int64"), ["12", "13"]):
+            assert ids_as_text(pd.Series(column, name="item"), "log").tolist() == ["12", "13"]
+        assert ids_as_text(pd.Series(["12.0", "13"], name="item"), "log").tolist() == ["12.0", "13"]
 
     def test_without_an_items_table_features_number_the_items(self):
         log = pd.DataFrame({"user": [0, 1, 2], "item": [2, 0, 3]})
@@ -118,6 +125,21 @@ class TestUnderstood:
         assert shop.items["item_id"].tolist() == ["b", "a"]
         np.testing.assert_array_equal(shop.features["image"], [[6, 7], [8, 9]])
         assert read_frames(log, items, min_user=3).n_items == 5  # min_item=0 keeps items that nobody takes
+
+    def test_every_filter_is_counted_as_the_other_readers_do(self):
+        rows = [(1, "a"), (1, "b"), (2, "a"), (2, "b"), (2, "y"), (3, "y"), (3, "z"), (3, "z")]
+        log = Log("log")
+        for place, (user, item) in enumerate(rows):
+            log.add(str(user), item, place)
+        log.closed().filter(Filters(2, 2))
+        table = pd.DataFrame(rows, columns=["user", "item"])
+        shop = read_frames(table, pd.DataFrame({"item": list("zyxba")}), drop_duplicates=True, min_user=2, min_item=2)
+        assert shop.card["counts"] == log.counts
+        assert [(row["interactions"], row["users"], row["items"]) for row in log.counts] == [
+            (8, 3, 4), (7, 3, 4), (4, 2, 2),
+        ]  # fmt: skip
+        plain = read_frames(table.iloc[:7])
+        assert plain.card["counts"] == [{"after": "read", "interactions": 7, "users": 3, "items": 4}]
 
 
 class TestMissing:
@@ -276,6 +298,28 @@ class TestPictures:
         shop.save(tmp_path / "saved")
         with zipfile.ZipFile(tmp_path / "saved" / "images.zip") as archive:
             assert sorted(archive.namelist()) == ["a.png", "b.jpg", "b/side.jpg", "b_10.jpg", "b_2.jpg"]
+
+    def test_a_folder_called_after_an_item_outranks_the_files_names(self):
+        """Catalogues number items and pictures alike: 12/1.jpg is the first picture of 12, and none of 1."""
+        paths = ["12/1.jpg", "12/2.jpg", "7/1.jpg", "1/1.jpg", "1/2.jpg"]
+        assert pictures_by_item(paths, ["1", "2", "7", "12"]) == {
+            "12": ["12/1.jpg", "12/2.jpg"], "7": ["7/1.jpg"], "1": ["1/1.jpg", "1/2.jpg"],
+        }  # fmt: skip
+        assert pictures_by_item(["photos/12/1.jpg", "photos/1.jpg", "photos/1_2.jpg"], ["1", "12"]) == {
+            "12": ["photos/12/1.jpg"], "1": ["photos/1.jpg", "photos/1_2.jpg"],
+        }, "a folder that is no item's says nothing"  # fmt: skip
+        assert pictures_by_item(["1.jpg", "1_2.jpg", "2-3.png"], ["1", "2", ".", ""]) == {
+            "1": ["1.jpg", "1_2.jpg"], "2": ["2-3.png"],
+        }, "nor does lying in no folder"  # fmt: skip
+        assert pictures_by_item(["a/b.jpg", "a/b/1.jpg", "a/1.jpg"], ["1", "a", "b", "a/b"]) == {
+            "a/b": ["a/b.jpg", "a/b/1.jpg"], "a": ["a/1.jpg"],
+        }, "an id with a slash"  # fmt: skip
+
+    def test_what_a_mac_writes_beside_each_file_is_no_picture(self, folder):
+        (folder / "__MACOSX").mkdir()
+        for name in ("__MACOSX/._a.png", "._b.jpg"):
+            (folder / name).write_bytes(b"not a picture")
+        assert not [path for path in picture_paths(folder) if "._" in path] and "a.png" in picture_paths(folder)
 
     def test_an_id_with_an_ending(self, folder):
         log = pd.DataFrame({"user": ["u", "v"], "item": ["a.png", "x"]})

@@ -107,6 +107,31 @@ class TestAmazon2014:
         data = read_amazon_2014(reviews_2014(tmp_path), images=tmp_path / "pictures", filters=ALL)
         assert data.items["image"].tolist() == ["", f"{ASINS[1]}.jpg", ""] and data.image(1).size == (4, 4)
 
+    def test_files_of_another_category_are_refused(self, tmp_path):
+        reviews = reviews_2014(tmp_path)
+        message = r"tells of none of the 3 items that are left, such as '0000031852'\. Is it the file of another categ"
+        other = packed(tmp_path / "meta_Other.json.gz", [repr({"asin": "B00NOBODY0", "title": "never taken"})])
+        with pytest.raises(DataError, match=rf"meta_Other.json.gz: {message}"):
+            read_amazon_2014(reviews, other, filters=ALL)
+        whole = image_file(tmp_path).read_bytes()
+        (tmp_path / "other.b").write_bytes(whole[: len(whole) // 3])
+        with pytest.raises(DataError, match=rf"other.b: {message}"):
+            read_amazon_2014(reviews, image_features=tmp_path / "other.b", filters=ALL)
+
+    def test_rows_of_zeros_are_noted_and_may_mean_that_there_is_none(self, tmp_path):
+        reviews, features = reviews_2014(tmp_path), image_file(tmp_path)
+        content = features.read_bytes()
+        size = len(content) // 3  # the second record's numbers become zeros
+        features.write_bytes(content[: size + 10] + bytes(size - 10) + content[2 * size :])
+        there = "image: 2 of 3 items have a row in image_features_Toys.b"
+        data = read_amazon_2014(reviews, image_features=features, filters=ALL)
+        assert data.present["image"].tolist() == [True, True, False]
+        zeros = "image: 1 rows of zeros taken as they are (missing='zero': items lack it)"
+        assert data.card["notes"] == [there, zeros]
+        data = read_amazon_2014(reviews, image_features=features, filters=ALL, missing="zero")
+        assert data.present["image"].tolist() == [True, False, False] and data.features["image"][0, 0] == 2
+        assert data.card["notes"] == [there, "image: 1 of 2 items lack it"]
+
     def test_a_literal_is_never_called(self):
         assert literal("{'a': [1, None, True]}\n") == {"a": [1, None, True]}
         with pytest.raises(ValueError, match="malformed"):
@@ -196,6 +221,9 @@ def test_goodreads(tmp_path):
     assert pd.Timestamp(data.interactions["timestamp"][0], unit="s").isoformat() == "2017-08-25T20:55:02"
     assert len(read_goodreads(log, filters=ALL, read_only=False)) == 6
     assert len(read_goodreads(log, filters=Filters(1, 1, min_rating=1))) == 4, "a rating of 0 means none"
+    other = packed(tmp_path / "other.json.gz", [json.dumps(books[0] | {"book_id": "99"})])
+    with pytest.raises(DataError, match=r"other.json.gz: tells of none of the 3 items that are left, such as '10'"):
+        read_goodreads(log, other, filters=ALL)
 
 
 def yelp_files(folder: Path) -> dict[str, Path]:
@@ -248,6 +276,33 @@ def test_yelps_photos_in_an_archive_or_nowhere(tmp_path):
             read_yelp(files["review"], photos=files["photos"], images=wrong, filters=ALL)
 
 
+def test_yelps_photos_in_folders_of_the_folder_or_archive(tmp_path):
+    """Yelp's own archive has them in photos/."""
+    files = yelp_files(tmp_path)
+    (tmp_path / "all").mkdir()
+    files["images"].rename(tmp_path / "all" / "photos")
+    archive = Path(shutil.make_archive(str(tmp_path / "yelp"), "zip", tmp_path / "all"))
+    for images in (tmp_path / "all", archive):
+        data = read_yelp(files["review"], photos=files["photos"], images=images, filters=ALL)
+        assert data.items["images"].tolist() == ["photos/p0.jpg|photos/p2.jpg", "", ""]
+        assert data.image(0).size == (4, 4)
+
+
+def test_yelps_files_that_fit_no_business_are_refused(tmp_path):
+    files = yelp_files(tmp_path)
+    for path in files["images"].iterdir():
+        path.rename(path.with_name(f"other-{path.name}"))
+    with pytest.raises(
+        DataError, match=r"none of the 3 photos that photos.json names, such as 'p0.jpg', is among the 2"
+    ):
+        read_yelp(files["review"], photos=files["photos"], images=files["images"], filters=ALL)
+    for key in ("photos", "business"):
+        files[key].write_text(files[key].read_text().replace('"business_id": "b', '"business_id": "x'))
+    for options in ({"photos": files["photos"], "images": files["images"]}, {"business": files["business"]}):
+        with pytest.raises(DataError, match=r".json: tells of none of the 3 items that are left, such as 'b0'"):
+            read_yelp(files["review"], filters=ALL, **options)
+
+
 @pytest.fixture
 def movies(tmp_path) -> Path:
     log = pd.DataFrame({"userId": [1, 1, 2, 2, 10], "movieId": [1, 20, 1, 20, 3], "rating": [4.0, 0.5, 3, 5, 5],
@@ -280,6 +335,52 @@ def test_movies_that_share_a_tmdb_id_share_its_overview(movies):
     (movies / "links.csv").write_text("movieId,imdbId\n1,0114814\n")
     with pytest.raises(DataError, match=r"links.csv: there is no column 'tmdbId'"):
         read_movielens(movies, movies / "t.csv", filters=ALL)
+
+
+OVERVIEWS = ["Five men.", "Lost.", "Alone."]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(("key", "ids"), [("movieId", [1.0, None, 20.0]), ("tmdbId", [629.0, None, 77.0])])
+def test_overviews_by_numbers_that_pandas_made_floats(movies, suffix, key, ids):
+    """An empty cell makes a column of whole numbers one of floats, and 629 is written as 629.0."""
+    table, path = pd.DataFrame({key: ids, "overview": OVERVIEWS}), movies / f"overviews{suffix}"
+    write = table.to_csv if suffix == ".csv" else table.to_parquet
+    write(path, index=False)
+    for name in ("links.csv", "movies.csv"):
+        columns = pd.read_csv(movies / name, dtype={"imdbId": str}, keep_default_na=False)
+        columns.assign(movieId=columns["movieId"].astype(float)).to_csv(movies / name, index=False)
+        data = read_movielens(movies, path, filters=ALL)
+        assert [text.split(". ")[-1] for text in data.items["text"]] == ["Five men.", "B.", "Alone."]
+        assert data.card["notes"] == ["2 of 3 movies have an overview"]
+
+
+def test_overviews_that_are_numbers_or_come_twice(movies):
+    path = movies / "overviews.parquet"
+    pd.DataFrame({"movieId": [1, 20], "overview": [1984, 2001]}).to_parquet(path)
+    assert read_movielens(movies, path, filters=ALL).items["text"][2] == "C. Drama. 2001"
+    pd.DataFrame({"movieId": [1, 1, 20, 1], "overview": [None, *OVERVIEWS]}).to_parquet(path)
+    data = read_movielens(movies, path, filters=ALL)
+    assert [text.split(". ", 2)[-1] for text in data.items["text"]] == ["Five men.", "B.", "Lost."]
+    twice = "overviews.parquet: 1 overviews of movies that had one already are left out"
+    assert data.card["notes"] == ["2 of 3 movies have an overview", twice]
+
+
+def test_tables_that_fit_no_movie_are_refused(movies):
+    for table in ({"movieId": [99], "overview": ["x"]}, {"tmdbId": [99], "overview": ["x"]},
+                  {"movieId": [1], "overview": [" "]}):  # fmt: skip
+        pd.DataFrame(table).to_csv(movies / "t.csv", index=False)
+        key = next(iter(table))
+        with pytest.raises(
+            DataError, match=f"t.csv: none of its 1 rows has an overview of one of the 3.*'{key}' holds"
+        ):
+            read_movielens(movies, movies / "t.csv", filters=ALL)
+    pd.DataFrame({"movieId": [1, "tt0114814"], "overview": ["x", "y"]}).to_csv(movies / "t.csv", index=False)
+    with pytest.raises(DataError, match=r"t.csv: row 1 has movieId 'tt0114814', which is no whole number"):
+        read_movielens(movies, movies / "t.csv", filters=ALL)
+    (movies / "movies.csv").write_text("movieId,title,genres\n99,A,Drama\n")
+    with pytest.raises(DataError, match=r"movies.csv: tells of none of the 3 items that are left, such as '1'"):
+        read_movielens(movies, filters=ALL)
 
 
 def test_titles_that_pandas_takes_for_missing(movies):

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..dataset import MultimodalDataset
-from .logs import Filters, Log, Parts, finish, usable_name
+from .logs import Filters, Log, Parts, finish, refuse_foreign, usable_name
 from .pictures import match_pictures
 from .streaming import identifier, note_bad, number, plain, records, whole, written
 
@@ -42,7 +42,7 @@ def read_edition(
     filters: Filters,
     name: str | None,
     with_reviews: bool,
-    features: Callable[[set[str]], dict] | None = None,
+    features: Callable[[set[str], Log], dict] | None = None,
     files: Mapping[str, Path | None] | None = None,
 ) -> MultimodalDataset:
     """Read who reviewed what when, filter, then fetch words and products of what is left: nothing else is held."""
@@ -57,7 +57,7 @@ def read_edition(
         root, described = _with_pictures(images, log.items(), described, log)
     parts = Parts(
         items=described,
-        features=features(kept) if features else {},
+        features=features(kept, log) if features else {},
         reviews=texts,
         images=root,
         files={"reviews": Path(reviews), "meta": meta and Path(meta), **(files or {})},
@@ -91,6 +91,7 @@ def _described(edition: Edition, meta: str | Path, kept: set[str], log: Log) -> 
                 out[item] = edition.describe(row)
             except (TypeError, ValueError, AttributeError, OverflowError):  # a field of another shape than the source's
                 bad.append(line)
+    refuse_foreign(out, meta, kept)
     note_bad(bad, Path(meta).name, log.notes)
     return out
 

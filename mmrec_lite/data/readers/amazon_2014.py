@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .amazon import Edition, read_edition
-from .logs import Filters
+from .logs import Filters, Log, refuse_foreign
+from .matrices import mark_missing
 from .streaming import joined, literal, opened, plain, whole_letters
 
 _ID, _WIDTH = 10, 4096
@@ -43,6 +45,7 @@ def read_amazon_2014(
     image_features: str | Path | None = None,
     images: str | Path | None = None,
     *,
+    missing: str | Mapping[str, str] | None = None,
     filters: Filters = Filters(),  # noqa: B008  (frozen)
     name: str | None = None,
     with_reviews: bool = True,
@@ -50,20 +53,34 @@ def read_amazon_2014(
     """Read `reviews_*.json.gz`, `meta_*.json.gz` and `image_features_*.b`.
 
     Products are Python literals, one a line, read by `ast.literal_eval` alone. `image_features` holds records of an
-    ASIN (10 bytes) and 4,096 float32 numbers; products without one lack the modality "image". `images` is a folder or
-    zip archive of pictures called after the ASIN. Streams all files, the reviews in two passes: memory grows with the
-    number of users, items and interactions and with the words of the reviews that the filters leave, held as UTF-8;
-    without these words if not `with_reviews`. Raises `DataError`, which names file and line.
+    ASIN (10 bytes) and 4,096 float32 numbers; products without one lack the modality "image", and with
+    `missing="zero"` those with zeros alone, too. `images` is a folder or zip archive of pictures called after the ASIN.
+    Streams all files, the reviews in two passes: memory grows with the number of users, items and interactions and with
+    the words of the reviews that the filters leave, held as UTF-8; without these words if not `with_reviews`. Raises
+    `DataError`, which names file and line.
     """
     features = None
     if image_features is not None:
         path = Path(image_features)
 
-        def features(kept: set[str]) -> dict:
-            return {"image": image_vectors(path, kept)}
+        def features(kept: set[str], log: Log) -> dict:
+            return _features(path, kept, missing, log)
 
     files = {"image_features": image_features and Path(image_features)}
     return read_edition(EDITION, reviews, meta, images, filters, name, with_reviews, features, files)
+
+
+def _features(
+    path: Path, kept: set[str], missing: str | Mapping[str, str] | None, log: Log
+) -> dict[str, tuple[list[str], np.ndarray]]:
+    """The vectors of the products that are left and have one, and how many these are for the card."""
+    ids, vectors = image_vectors(path, kept)
+    refuse_foreign(ids, path, kept)
+    log.notes.append(f"image: {len(set(ids))} of {len(kept)} items have a row in {path.name}")
+    filled, present, notes = mark_missing({"image": (vectors, f"{path.name}, of the items that are left")}, missing)
+    log.notes += notes
+    there = present["image"]
+    return {"image": ([item for item, has in zip(ids, there, strict=True) if has], filled["image"][there])}
 
 
 def image_vectors(path: str | Path, wanted: set[str]) -> tuple[list[str], np.ndarray]:

@@ -13,6 +13,7 @@ from ..checks import check_name, finite_numbers
 from ..dataset import MultimodalDataset
 from ..errors import DataError
 from ..storage import file_hash
+from .logs import FIRST, core_step, counted, k_core
 from .matrices import Matrix, check_rows, mark_missing, read_matrix
 from .pictures import match_pictures
 from .tables import (
@@ -22,6 +23,7 @@ from .tables import (
     optional_column,
     parts,
     read_table,
+    refuse_repeats,
     require_column,
     seconds,
 )
@@ -82,7 +84,7 @@ def read_frames(
         catalogue, note = match_pictures(images, catalogue, items_name, image)
         notes.append(note)
     places = _places(rows["item"], catalogue, table_name, items_name)
-    kept = _kept(rows, places, table_name, drop_duplicates, min_user, min_item)
+    kept, counts = _kept(rows, places, table_name, drop_duplicates, min_user, min_item)
     if finer is not None:
         kept = kept[np.argsort(finer[kept], kind="stable")]
         notes.append("rows sorted by time, since whole seconds do not hold their order")
@@ -93,6 +95,7 @@ def read_frames(
         "columns": columns,
         "time": time,
         "rows": {"read": len(rows), "kept": len(kept)},
+        "counts": counts,
         "filter": {"drop_duplicates": drop_duplicates, "min_user": min_user, "min_item": min_item},
         "notes": notes,
     }
@@ -155,10 +158,7 @@ def _catalogue(
             f"(--item-key), or rename one of them."
         )
     ids = ids_as_text(table[key], table_name)
-    if ids.duplicated().any():
-        row = int(ids.duplicated().to_numpy().argmax())
-        earlier = int((ids == ids[row]).to_numpy().argmax())
-        raise DataError(f"{table_name}: rows {earlier} and {row} share the {key} {ids[row]!r}; keep one row an item.")
+    refuse_repeats(ids, table_name, key)
     others = {column: _plain(table[column]) for column in table.columns if column != key}
     return pd.DataFrame({"item_id": ids, **others}), table_name
 
@@ -222,8 +222,8 @@ def _kept(
     drop_duplicates: bool,
     min_user: int,
     min_item: int,
-) -> np.ndarray:
-    """The rows that stay, ascending: no pair twice, enough interactions for each user and item."""
+) -> tuple[np.ndarray, list[dict]]:
+    """The rows that stay, ascending: no pair twice, enough interactions for each user and item; counts by step."""
     users = pd.factorize(rows["user"])[0]
     again = pd.DataFrame({"user": users, "item": places}).duplicated().to_numpy()
     if again.any() and not drop_duplicates:
@@ -235,14 +235,16 @@ def _kept(
             f"drop_duplicates=True (--drop-duplicates) to keep the first row of each."
         )
     kept = np.flatnonzero(~again)
-    while True:
-        enough = np.bincount(users[kept])[users[kept]] >= min_user
-        enough &= np.bincount(places[kept])[places[kept]] >= min_item
-        if enough.all():
-            return kept
-        kept = kept[enough]
-        if kept.size == 0:
+    counts = [counted("read", users, places)]
+    if drop_duplicates:
+        counts.append(counted(FIRST, users[kept], places[kept]))
+    if min_user > 1 or min_item > 1:
+        core, rounds = k_core(users[kept], places[kept], min_user, min_item)
+        if not core.any():
             raise DataError(f"{table_name}: min_user={min_user}, min_item={min_item} leave no row; lower them.")
+        kept = kept[core]
+        counts.append(counted(core_step(min_user, min_item, rounds), users[kept], places[kept]))
+    return kept, counts
 
 
 def _numbered(users: pd.Series) -> tuple[list[str], np.ndarray]:

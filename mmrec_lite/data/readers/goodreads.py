@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..dataset import MultimodalDataset
-from .logs import Filters, Log, Parts, finish, usable_name
+from .logs import Filters, Log, Parts, finish, refuse_foreign, usable_name
 from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters, written
 
 
@@ -70,5 +70,6 @@ def _books(books: str | Path, kept: set[str], log: Log) -> dict[str, dict[str, o
                 "shelves": ", ".join(shelves),
                 "image_url": whole_letters(row.get("image_url") or ""),
             }
+    refuse_foreign(out, books, kept)
     note_bad(bad, Path(books).name, log.notes)
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from ..storage import file_hash
 from ..times import LATEST_DATE
 from .tables import natural_order
 
-__all__ = ["Filters", "Log", "finish", "usable_name"]
+__all__ = ["FIRST", "Filters", "Log", "core_step", "counted", "finish", "k_core", "refuse_foreign", "usable_name"]
 
 
 _MOST = float(np.finfo(np.float32).max)  # what a rating is kept in
+FIRST = "a pair's first row alone"  # the step that drops repeated pairs, on a card
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,10 @@ class Log:
         pairs = self.rows["user"].astype(np.int64) * len(self.item_ids) + self.rows["item"]
         first = np.zeros(len(self), dtype=bool)
         first[np.unique(pairs, return_index=True)[1]] = True
-        self.keep(first, "a pair's first row alone")
+        self.keep(first, FIRST)
         if filters.min_user > 1 or filters.min_item > 1:
             kept, rounds = k_core(self.rows["user"], self.rows["item"], filters.min_user, filters.min_item)
-            self.keep(
-                kept,
-                f"users with {filters.min_user}, items with {filters.min_item} or more (fixed after {rounds} rounds)",
-            )
+            self.keep(kept, core_step(filters.min_user, filters.min_item, rounds))
         if self.per_second > 1:
             order = np.argsort(self.rows["time"], kind="stable")
             self.rows = {name: values[order] for name, values in self.rows.items()}
@@ -143,8 +141,17 @@ class Log:
         return natural_order(pd.Series([ids[n] for n in np.unique(self.rows["item"])], dtype=object))
 
     def _count(self, step: str) -> None:
-        users, items = (len(np.unique(self.rows[side])) for side in ("user", "item"))
-        self.counts.append({"after": step, "interactions": len(self), "users": users, "items": items})
+        self.counts.append(counted(step, self.rows["user"], self.rows["item"]))
+
+
+def counted(step: str, users: np.ndarray, items: np.ndarray) -> dict:
+    """A line of the card's `counts`: what a step has left, of the (R,) users and items of the rows."""
+    return {"after": step, "interactions": len(users), "users": len(np.unique(users)), "items": len(np.unique(items))}
+
+
+def core_step(min_user: int, min_item: int, rounds: int) -> str:
+    """What the k-core's step is called on a card."""
+    return f"users with {min_user}, items with {min_item} or more (fixed after {rounds} rounds)"
 
 
 def k_core(users: np.ndarray, items: np.ndarray, min_user: int, min_item: int) -> tuple[np.ndarray, int]:
@@ -177,6 +184,15 @@ class Parts:
 def usable_name(name: str | None, made: str) -> str:
     """The data set's name, or the one made of what is read; what is unusable is refused before hours of reading."""
     return check_name(name, "name") if name else check_name(made, "pass name=..., for")
+
+
+def refuse_foreign(found: Collection, path: str | Path, items: Collection[str]) -> None:
+    """Raise where a file beside the interactions was found to tell of none of the items: it is another one's."""
+    if not found:
+        raise DataError(
+            f"{Path(path).name}: tells of none of the {len(items)} items that are left, such as {min(items)!r}. Is it "
+            f"the file of another category or edition? Take the one that goes with the interactions."
+        )
 
 
 def finish(log: Log, parts: Parts, *, reader: str, name: str) -> MultimodalDataset:

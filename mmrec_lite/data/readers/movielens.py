@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..dataset import MultimodalDataset
 from ..errors import DataError
-from .logs import Filters, Log, Parts, finish, usable_name
+from .logs import Filters, Log, Parts, finish, refuse_foreign, usable_name
 from .pictures import match_pictures
 from .tables import number_column, read_table, readable, require_column, time_column, whole_column
 
@@ -32,7 +32,8 @@ def read_movielens(
     """Read `ratings.csv`, `movies.csv` and `links.csv` (ml-latest, -20m, -25m, -32m), or `ratings.dat`, `movies.dat`.
 
     `folder` holds them, or is the zip archive they come in: they are read out of it, and nothing is unpacked.
-    `overviews` is a table .csv, .tsv or .parquet with `overview` and either `movieId` or, through links.csv, `tmdbId`.
+    `overviews` is a table .csv, .tsv or .parquet with `overview` and either `movieId` or, through links.csv, `tmdbId`;
+    of a movie's overviews the first that is not empty counts.
     `posters` is a folder or zip archive of pictures called after the movieId. Ratings are read in pieces. Raises
     `DataError`, which names file and column.
     """
@@ -52,6 +53,7 @@ def read_movielens(
             place += 1
     log.closed().filter(filters)
     described = _movies(folder, kind, set(log.items()))
+    refuse_foreign(described, f"movies.{kind}", log.items())
     files = {what: folder / f"{what}.{kind}" for what in ("ratings", "movies")} if source is folder else {"zip": source}
     if overviews is not None:
         _add_overviews(Path(overviews), folder, described, log)
@@ -112,11 +114,21 @@ def _encoding(path: Folder) -> str:
     return "utf-8"
 
 
+def _ids(values: pd.Series, what: str, first_row: int = 0) -> list[str]:
+    """Movies' ids as the ratings write them, "" where there is none: beside empty cells pandas makes 629 a 629.0."""
+    absent = values.isna()
+    numbers = whole_column(values.astype(object).where(~absent, 0), what, first_row)
+    return ["" if none else str(number) for number, none in zip(numbers, absent, strict=True)]
+
+
 def _movies(folder: Folder, kind: str, kept: set[str]) -> dict[str, dict[str, object]]:
     out: dict[str, dict[str, object]] = {}
+    row = 0
     for piece in _pieces(folder, "movies", kind):
         titles, all_genres = (piece[column].fillna("") for column in ("title", "genres"))  # a short line lacks some
-        for movie, title, genres in zip(piece["movieId"].astype(str), titles, all_genres, strict=True):
+        movies = _ids(piece["movieId"], f"movies.{kind}", row)
+        row += len(piece)
+        for movie, title, genres in zip(movies, titles, all_genres, strict=True):
             if movie in kept:
                 names = "" if genres == "(no genres listed)" else genres.replace("|", ", ")
                 out[movie] = {"title": title, "genres": names, "text": f"{title}. {names}".strip() if title else names}
@@ -124,27 +136,41 @@ def _movies(folder: Folder, kind: str, kept: set[str]) -> dict[str, dict[str, ob
 
 
 def _add_overviews(path: Path, folder: Folder, described: dict[str, dict[str, object]], log: Log) -> None:
-    table, what = read_table(path, "overviews", ids=("movieId", "tmdbId"))
+    table, what = read_table(path, "overviews", ids=("movieId", "tmdbId", "overview"))
     require_column(table, what, "overview", "overview")
-    if "movieId" in table:
-        rows = zip(table["movieId"].astype(str), table["overview"].fillna(""), strict=True)
-    else:
-        require_column(table, what, "tmdbId", "tmdbId")
-        links = folder / "links.csv"
-        if not links.is_file():
-            raise DataError(f"movielens: {what} names movies by tmdbId, which needs links.csv in {folder}.")
-        with readable(links), links.open("rb") as file:
-            known = pd.read_csv(file, dtype=str, index_col=False)
-        for column in ("movieId", "tmdbId"):
-            require_column(known, links.name, column, column)
-        # Joined, as several movies may have one tmdbId: MovieLens lists some films twice.
-        known = known[["movieId", "tmdbId"]].dropna()
-        told = table[["tmdbId", "overview"]].assign(tmdbId=table["tmdbId"].astype(str)).merge(known, on="tmdbId")
-        rows = zip(told["movieId"], told["overview"].fillna(""), strict=True)
-    found = 0
-    for movie, overview in rows:
-        if movie in described and overview.strip():
-            row = described[movie]
-            row["text"] = f"{row['text'].rstrip('.')}. {overview.strip()}".removeprefix(". ")
-            found += 1
-    log.notes.append(f"{found} of {len(described)} movies have an overview")
+    key = "movieId" if "movieId" in table else require_column(table, what, "tmdbId", "tmdbId")
+    ids = _ids(table[key], what)
+    linked = {movie: [movie] for movie in described} if key == "movieId" else _linked(folder, what)
+    told: dict[str, str] = {}
+    repeated = 0
+    for name, overview in zip(ids, table["overview"].astype(object).where(table["overview"].notna(), ""), strict=True):
+        for movie in linked.get(name, ()):
+            if movie in described and str(overview).strip():
+                repeated += movie in told
+                told.setdefault(movie, str(overview).strip())
+    if not told:
+        raise DataError(
+            f"{what}: none of its {len(table)} rows has an overview of one of the {len(described)} movies; fill the "
+            f"column 'overview', or see whether {key!r} holds the numbers of MovieLens' own files."
+        )
+    for movie, overview in told.items():
+        row = described[movie]
+        row["text"] = f"{row['text'].rstrip('.')}. {overview}".removeprefix(". ")
+    log.notes.append(f"{len(told)} of {len(described)} movies have an overview")
+    if repeated:
+        log.notes.append(f"{what}: {repeated} overviews of movies that had one already are left out")
+
+
+def _linked(folder: Folder, what: str) -> dict[str, list[str]]:
+    """The movies of each tmdbId; there may be several, as MovieLens lists some films twice."""
+    links = folder / "links.csv"
+    if not links.is_file():
+        raise DataError(f"movielens: {what} names movies by tmdbId, which needs links.csv in {folder}.")
+    with readable(links), links.open("rb") as file:
+        known = pd.read_csv(file, dtype=str, index_col=False)
+    columns = [_ids(known[require_column(known, links.name, c, c)], links.name) for c in ("tmdbId", "movieId")]
+    out: dict[str, list[str]] = {}
+    for film, movie in zip(*columns, strict=True):
+        if film:
+            out.setdefault(film, []).append(movie)
+    return out

@@ -77,8 +77,10 @@ def _note(items: int, count: int, paths: list[str], used: set[str]) -> str:
 def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list[str]]:
     """Which pictures show which item, by their names: `ID.jpg`, `ID_2.jpg`, `ID-3.png` or `ID/anything.jpg`.
 
-    `paths` are relative, with forward slashes. An item's pictures come in the natural order of their names, so `ID.jpg`
-    before `ID_2.jpg` before `ID_10.jpg`. Pictures that fit no item are left out.
+    `paths` are relative, with forward slashes. What lies in a folder called after an item shows this item, also where
+    the file is called like another one: with numbers for ids 12/1.jpg is a picture of 12, not of 1. An item's pictures
+    come in the natural order of their names, so `ID.jpg` before `ID_2.jpg` before `ID_10.jpg`. Pictures that fit no
+    item are left out.
     """
     known = {normal(name): name for name in ids}
     found: dict[str, list[tuple]] = {}
@@ -98,8 +100,9 @@ def _owner(path: PurePosixPath, known: dict[str, str]) -> str | None:
     path = PurePosixPath(normal(str(path)))
     stem = path.stem
     cut = re.fullmatch(r"(.+?)[_-]\d+", stem)
-    candidates = [stem, str(path.with_suffix("")), cut[1] if cut else None, path.parent.name, path.parent.as_posix()]
-    candidates += [path.name, str(path)]  # an id may have an ending, too
+    candidates = [str(path.with_suffix("")), str(path)]  # an id may have slashes, and an ending, too
+    candidates += [path.parent.as_posix(), path.parent.name] if path.parent.name else []
+    candidates += [stem, cut[1] if cut else None, path.name]
     return next((known[name] for name in candidates if name in known), None)
 
 
@@ -117,6 +120,7 @@ def picture_paths(root: Path) -> list[str]:
             names = archive.namelist()
     else:
         raise DataError(f"images: {root} is neither a folder nor a zip archive.")
+    names = [name for name in names if not name.rsplit("/", 1)[-1].startswith("._")]  # a Mac's notes beside each file
     return sorted(name for name in names if name.lower().endswith(SUFFIXES))
 
 

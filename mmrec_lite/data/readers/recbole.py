@@ -10,9 +10,9 @@ import pandas as pd
 from ..checks import check_name
 from ..dataset import MultimodalDataset
 from ..errors import DataError, listing
-from .logs import Filters, Log, Parts, finish
+from .logs import Filters, Log, Parts, finish, refuse_foreign
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import ids_as_text, number_column, readable, require_column, time_column
+from .tables import ids_as_text, number_column, readable, refuse_repeats, require_column, time_column
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 BENCHMARK = ("train", "valid", "test")
@@ -24,16 +24,17 @@ def read_recbole(
     features: Mapping[str, Matrix] | None = None,
     *,
     title: str = "title",
-    text: str | Sequence[str] = ("title", "description"),
+    text: str | Sequence[str] | None = None,
     missing: str | Mapping[str, str] | None = None,
     filters: Filters = Filters(0, 0),  # noqa: B008  (frozen)
 ) -> MultimodalDataset:
     """Read `name.inter` (or `name.train.inter`, `.valid.`, `.test.`) and `name.item` from a folder.
 
     `name` defaults to the folder's. `features` are npy matrices whose row i describes row i of `name.item`. Columns
-    user_id, item_id, rating and timestamp are taken, of the items all; `text` joins those of its columns there are.
-    Items of `name.item` that nobody took are kept. Raises `DataError` for a column without a type and for files that
-    are not there.
+    user_id, item_id, rating and timestamp are taken, of the items all; `text` joins those of its columns there are, by
+    default a column `text`, or else title and description. Items of `name.item` that nobody took are kept. Raises
+    `DataError` for a column without a type, for an item in two rows, and for files that are not there or tell of other
+    items.
     """
     folder = Path(folder)
     # Its files are called after the data set, so that no other name can be made up for it.
@@ -48,7 +49,11 @@ def read_recbole(
         _read_inter(path, part, log)
     log.closed().filter(filters)
     item_file = folder / f"{name}.item"
-    described, order = _items(item_file, title, text) if item_file.is_file() else ({}, [])
+    described, order = {}, []
+    if item_file.is_file():
+        described, order = _items(item_file, title, text)
+        kept = log.items()
+        refuse_foreign(described.keys() & set(kept), item_file, kept)
     vectors: dict = {}
     if features:
         if not order:
@@ -107,11 +112,15 @@ def _read_inter(path: Path, part: str, log: Log) -> None:
         log.add(user, item, place, time, rating, part)
 
 
-def _items(path: Path, title: str, text: str | Sequence[str]) -> tuple[dict[str, dict[str, object]], list[str]]:
+def _items(path: Path, title: str, text: str | Sequence[str] | None) -> tuple[dict[str, dict[str, object]], list[str]]:
     table = read_atomic(path)
     require_column(table, path.name, "item_id", "item_id")
+    if text is None:
+        text = "text" if "text" in table else ("title", "description")
     columns = [text] if isinstance(text, str) else list(text)
-    order, out = ids_as_text(table["item_id"], path.name).tolist(), {}
+    ids = ids_as_text(table["item_id"], path.name)
+    refuse_repeats(ids, path.name, "item_id")
+    order, out = ids.tolist(), {}
     plain = table.drop(columns="item_id").astype(object).where(table.notna(), None)
     rows = (
         plain.to_dict("records") if len(plain.columns) else [{}] * len(order)

@@ -148,7 +148,7 @@ def optional_column(
 
 
 def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
-    """Original ids as strings; a whole number loses its ".0", so 12, 12.0 and "12" are one id."""
+    """Original ids as strings: the numbers 12 and 12.0 are "12"; words, as text files hold, stay as they are."""
     if values.isna().any():
         row = int(np.argmax(values.isna().to_numpy()))
         raise DataError(
@@ -158,6 +158,17 @@ def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
     if pd.api.types.is_float_dtype(values) and (values == np.round(values)).all():
         values = values.astype(np.int64)
     return values.astype(object).map(str)
+
+
+def refuse_repeats(ids: pd.Series, table_name: str, column: str) -> None:
+    """Raise where two rows of a table of items have one id."""
+    again = ids.duplicated().to_numpy()
+    if again.any():
+        row = int(again.argmax())
+        earlier = int((ids == ids[row]).to_numpy().argmax())
+        raise DataError(
+            f"{table_name}: rows {earlier} and {row} share the {column} {ids[row]!r}; keep one row an item."
+        )
 
 
 def natural_order(ids: pd.Series | pd.Index) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..dataset import MultimodalDataset
 from ..errors import DataError
-from .logs import Filters, Log, Parts, finish, usable_name
+from .logs import Filters, Log, Parts, finish, refuse_foreign, usable_name
 from .pictures import picture_paths
 from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters, written
 
@@ -25,8 +25,8 @@ def read_yelp(
     """Read `yelp_academic_dataset_review.json`, `…_business.json`, `photos.json` and the folder or zip of photos.
 
     `category` keeps businesses that have it ("Restaurants"). All photos of a business are named in the column `images`,
-    separated by "|", the first one in `image`. Dates are taken as UTC. Streams as `read_amazon_2014` does. Raises
-    `DataError`, which names file and line.
+    separated by "|", the first one in `image`; in the folder or zip they may lie in folders of any name. Dates are
+    taken as UTC. Streams as `read_amazon_2014` does. Raises `DataError`, which names file and line.
     """
     if category is not None and business is None:
         raise DataError("yelp: category needs the file of businesses: business=... (--business).")
@@ -71,22 +71,33 @@ def _businesses(business: str | Path, kept: set[str]) -> dict[str, dict[str, obj
             city = plain(row.get("city"))
             text = joined(title, categories, city)
             out[str(row["business_id"])] = {"title": title, "text": text, "category": categories, "city": city}
+    refuse_foreign(out, business, kept)
     return out
 
 
 def _add_photos(
     photos: str | Path, images: Path, kept: set[str], described: dict[str, dict[str, object]], log: Log
 ) -> None:
+    paths = picture_paths(images)
+    there = {PurePosixPath(path).name: path for path in reversed(paths)}  # Yelp's zip has them in a folder photos/
+    named = [
+        (str(row["business_id"]), f"{whole_letters(row['photo_id'])}.jpg")
+        for _, row in records(photos, bad=[])
+        if str(row.get("business_id")) in kept and "photo_id" in row
+    ]
+    refuse_foreign(named, photos, kept)
     found: dict[str, list[str]] = {}
-    there, absent = set(picture_paths(images)), 0
-    for _, row in records(photos, bad=[]):
-        if str(row.get("business_id")) in kept and "photo_id" in row:
-            name = f"{whole_letters(row['photo_id'])}.jpg"
-            if name not in there:
-                absent += 1
-                continue
-            found.setdefault(str(row["business_id"]), []).append(name)
+    for item, name in named:
+        if name in there:
+            found.setdefault(item, []).append(there[name])
+    if not found:
+        raise DataError(
+            f"images: none of the {len(named)} photos that {Path(photos).name} names, such as {named[0][1]!r}, is "
+            f"among the {len(paths)} pictures in {images}. Pass the folder or zip archive that Yelp's photos are in."
+        )
     for item, names in found.items():
         described[item] = {**described.get(item, {}), "image": names[0], "images": "|".join(names)}
     total = sum(map(len, found.values()))
-    log.notes.append(f"pictures: {len(found)} of {len(kept)} items have {total} of them, {absent} files are not there")
+    log.notes.append(
+        f"pictures: {len(found)} of {len(kept)} items have {total} of them, {len(named) - total} files are not there"
+    )
