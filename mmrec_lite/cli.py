@@ -45,14 +45,16 @@ def _is_refusal(error: Exception) -> bool:
     return not isinstance(error, ModuleNotFoundError) or not (error.name or "mmrec_lite").startswith("mmrec_lite")
 
 
+_EXTRAS = {"papermill": "notebooks", "statsmodels": "notebooks", "pynndescent": "notebooks", "distributed": "cluster"}
+
+
 def _one_line(error: Exception) -> str:
     from pydantic import ValidationError
 
     if isinstance(error, ModuleNotFoundError):
-        extra = {"papermill": "notebooks", "statsmodels": "notebooks", "distributed": "cluster"}.get(error.name or "")
+        extra = _EXTRAS.get(error.name or "", "features")
         return (
-            f"the package {error.name!r} is not installed; it comes with an extra: "
-            f"pip install 'mmrec_lite[{extra or 'features'}]'."
+            f"the package {error.name!r} is not installed; it comes with an extra: pip install 'mmrec_lite[{extra}]'."
         )
     if isinstance(error, ValidationError):
         places = [(".".join(map(str, item["loc"])), item["msg"], item["input"]) for item in error.errors()]

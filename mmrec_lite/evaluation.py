@@ -217,13 +217,16 @@ def best_items(model: Method, split: Split, users: Sequence[int], k: int = 10) -
     """Return some users' k best items that are not in their training history, and their scores, (users, k) each.
 
     Where a user has fewer than k such items the rest is -1, with score -inf. Raises ``ValueError`` for a user outside
-    0 .. U - 1, or a split that the model was not made for.
+    0 .. U - 1, one without a training interaction where the method knows nothing to give them, or a split that the
+    model was not made for.
     """
     _check_split("recommend", model, split)
     rows = np.asarray(users)
     if not np.issubdtype(rows.dtype, np.integer) or rows.size == 0 or rows.min() < 0 or rows.max() >= split.n_users:
         raise ValueError(f"recommend: users = {users!r}, but users are whole numbers from 0 to {split.n_users - 1}.")
-    rows = rows.astype(np.int64)
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"recommend: k = {k!r}, but it is a number of items, 1 or more.")
+    rows = rows.astype(np.int64) if model.knows_newcomers else split.require_history(rows.astype(np.int64))
     model.eval()
     scores = model.score(torch.from_numpy(rows)).float().clone()
     _mask_pairs(scores, rows, split, ("train",))

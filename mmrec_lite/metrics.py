@@ -85,9 +85,9 @@ def ranking_metrics(
     return hit_metrics(hits.numpy(force=True), relevant.sum(dim=1).numpy(force=True), ks)
 
 
-def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
-    """Return the cut-offs as a tuple of whole numbers >= 1, or say which is not."""
-    ks = tuple(ks)
+def check_ks(ks: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the cut-offs, or the only one, as a tuple of whole numbers >= 1, or say which is not."""
+    ks = tuple(ks) if np.iterable(ks) else (ks,)
     bad = [k for k in ks if not isinstance(k, int | np.integer) or k < 1]
     if not ks or bad:
         raise ValueError(f"ks = {ks}: give at least one cut-off, each a whole number >= 1")

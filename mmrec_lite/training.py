@@ -106,11 +106,14 @@ def fit(
     process; the others run the same script again up to here (`parallel.start`), or `fabric run` has started them.
     Process 0 validates, writes the checkpoint, shows the bar and asks `callback`; all of them must see the checkpoint.
 
-    Raises ``TrainingDiverged`` when a loss term is not finite (the best state is restored first), ``CheckpointError``
+    Raises ``TrainingDiverged`` when a loss term or, after an epoch, a weight is not finite (the best state is restored
+    first, and no checkpoint is written), ``CheckpointError``
     for a checkpoint that is damaged or not of this model and split, ``ValueError`` for another split than the model's.
     """
     if model.split_hash != split.hash:
         raise ValueError(f"fit: the model was made for another split than {split.name}; make it anew with mm.create().")
+    if epochs is not None and (not isinstance(epochs, int) or epochs < 0):
+        raise ValueError(f"fit: epochs = {epochs!r}, but it is the most epochs of a stage, a whole number from 0.")
     check_candidates(candidates, split, "valid")
     fabric = parallel.start(device, devices, precision)
     chosen = _choose(model, stages)
@@ -268,21 +271,30 @@ class _Trainer:
             self.optimizer.step()
         self._check(names, seen, len(seen) % every)
         means = torch.stack(seen).mean(dim=0).tolist()
+        self._check_weights(dict(zip(names, means, strict=True)), len(seen))
         return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
 
     def _check(self, names: list[str], seen: list[Tensor], last: int) -> None:
         """Raise ``TrainingDiverged`` for the first of the last steps that has a term which is not finite."""
         for number, terms in enumerate(torch.stack(seen[-last:]).tolist() if last else (), len(seen) - last):
             if not all(map(math.isfinite, terms)):
-                raise TrainingDiverged(self._diverged(dict(zip(names, terms, strict=True)), number))
+                bad = ", ".join(name for name, value in zip(names, terms, strict=True) if not math.isfinite(value))
+                raise self._diverged(bad, number, f"terms: {dict(zip(names, terms, strict=True))}")
 
-    def _diverged(self, terms: dict[str, float], batch: int) -> str:
-        bad = ", ".join(name for name, value in terms.items() if value - value != 0)
+    def _check_weights(self, means: dict[str, float], batches: int) -> None:
+        """Raise ``TrainingDiverged`` where finite terms had gradients that were not: no such weight is ever kept."""
+        trained = {id(weight) for weight in self.weights}
+        named = ((name, weight) for name, weight in self.model.named_parameters() if id(weight) in trained)
+        bad = ", ".join(name for name, weight in named if not bool(weight.isfinite().all()))
+        if bad:
+            raise self._diverged(f"weight {bad}", batches - 1, f"all terms are, on average {means}: a gradient was not")
+
+    def _diverged(self, what: str, batch: int, terms: str) -> TrainingDiverged:
         kept = f" {self.file} holds epoch {self.state.epoch}." if self.file and self.file.exists() else ""
         restored = "The best state so far is restored" if self.best else "No state was validated, so none is restored"
-        return (
-            f"{self.model.name}, stage {self.stage.name!r}: {bad} is not finite in epoch {self.state.epoch + 1}, batch "
-            f"{batch + 1} (terms: {terms}). {restored}; lower the learning rate ({self.rates[0]}) or look at the "
+        return TrainingDiverged(
+            f"{self.model.name}, stage {self.stage.name!r}: {what} is not finite in epoch {self.state.epoch + 1}, "
+            f"batch {batch + 1} ({terms}). {restored}; lower the learning rate ({self.rates[0]}) or look at the "
             f"features' scale.{kept}"
         )
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import tomllib
 import types
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
-from mmrec_lite.cli import app
+from mmrec_lite.cli import _one_line, app
 from mmrec_lite.data import MultimodalDataset, readers
 from mmrec_lite.data.readers import read_frames
 from mmrec_lite.experiments import lessons
@@ -238,6 +241,13 @@ class TestRun:
         )
         line = refused(mmrec("run", "micro"))
         assert "the package 'no_encoder' is not installed" in line and "pip install" in line
+
+    @pytest.mark.parametrize("package", ["pynndescent", "papermill", "statsmodels", "distributed", "open_clip_torch"])
+    def test_a_package_is_named_with_the_extra_that_declares_it(self, repository, package):
+        extras = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        line = _one_line(ModuleNotFoundError(name=package))
+        extra = re.search(r"mmrec_lite\[(\w+)\]", line)[1]
+        assert package in {Requirement(one).name for one in extras[extra]}
 
 
 def test_a_metric_that_no_row_has_is_one_line(tmp_path):

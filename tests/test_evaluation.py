@@ -11,7 +11,7 @@ from scipy import stats
 import mmrec_lite as mm
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.evaluation import best_items
-from mmrec_lite.methods import Method
+from mmrec_lite.methods import REGISTRY, Method
 from tests.tiny import tiny_shop
 
 
@@ -19,6 +19,7 @@ class Fixed(Method):
     """Scores from a table."""
 
     name = "fixed"
+    knows_newcomers = True
 
     def __init__(self, split, scores):
         super().__init__(split, None, 0)
@@ -236,3 +237,38 @@ def test_users_are_numbers_of_the_data_set(split, user):
 def test_a_user_of_any_width_of_integer(split):
     model = mm.create("item_knn", split)
     assert mm.recommend(model, split, np.int32(3)).equals(mm.recommend(model, split, 3))
+
+
+@pytest.mark.parametrize("method", sorted(REGISTRY))
+def test_who_took_nothing_gets_what_is_popular_or_a_sentence(method):
+    """All of user 4 is in the test part: only what needs no history has a list for them."""
+    shop = tiny_shop()
+    log = shop.interactions.copy()
+    place = log.groupby("user").cumcount()
+    log["split"] = np.where((log["user"] == 4) | (place == 7), "test", np.where(place == 6, "valid", "train"))
+    split = mm.split(shop.replace(interactions=log), "given")
+    try:
+        model = mm.create(method, split, profile="lecture")
+    except ValueError as error:
+        pytest.skip(f"the tiny shop lacks something for it: {error}")
+    if method in ("popularity", "random", "sasrec", "mp4sr"):
+        found = mm.recommend(model, split, 4, k=5)
+        assert len(found) == 5 and found["score"].notna().all()
+        if method != "random":
+            assert (
+                found["item"].tolist() == mm.recommend(mm.create("popularity", split), split, 4, k=5)["item"].tolist()
+            )
+        return
+    with pytest.raises(ValueError, match=r"user 4 \(user_id 'u4'\) has no training interaction.* what is popular"):
+        mm.recommend(model, split, 4)
+    assert len(mm.recommend(model, split, 5, k=3)) == 3
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5])
+def test_a_list_has_a_length(split, k):
+    with pytest.raises(ValueError, match="it is a number of items, 1 or more"):
+        mm.recommend(mm.create("popularity", split), split, 0, k=k)
+
+
+def test_one_cut_off_needs_no_list(split, model):
+    assert set(mm.evaluate(model, split, ks=20).metrics) == set(mm.evaluate(model, split, ks=(20,)).metrics)

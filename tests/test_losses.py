@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from mmrec_lite import losses, ops
+from tests.watch import Largest
 
 
 def rows(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
@@ -226,3 +227,16 @@ def test_embedding_l2_by_hand():
 def test_wrong_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 0.02])  # tiles; rows with their maxima
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_contrast_makes_no_square_matrix(monkeypatch, temperature, symmetric):
+    """Every tensor of value and gradient stays far below I x I, and what autograd keeps is one of them."""
+    monkeypatch.setattr(ops, "TILE", 128)
+    monkeypatch.setattr(ops, "CHUNK_ELEMENTS", 2**14)
+    n, draw = 2000, torch.Generator().manual_seed(0)
+    views, fused = torch.randn(2, n, 8, generator=draw), torch.randn(n, 8, generator=draw)
+    with Largest() as made:
+        losses.micro_contrast(views.requires_grad_(), fused.requires_grad_(), temperature, symmetric).backward()
+    assert views.grad is not None and made.numel < n * n / 50

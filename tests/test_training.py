@@ -165,6 +165,33 @@ def test_divergence_later_leaves_the_best_state(split, tmp_path, tried):
     tried("weights that become NaN or infinite during `fit`", 1, "TrainingDiverged: term, epoch, batch")
 
 
+@pytest.mark.parametrize("monitor", [None, "recall@20"])
+def test_a_gradient_that_is_not_finite_leaves_the_last_good_checkpoint(split, tmp_path, tried, monitor):
+    """The last step's terms are finite and its gradient is not: nothing of it is validated or written."""
+
+    class Model(LightGCN):
+        name = "of_late"
+
+        def stages(self):
+            return [dataclasses.replace(stage, monitor=monitor) for stage in super().stages()]
+
+    def build():
+        torch.manual_seed(0)
+        return Model(split, LightGCN.Config(dim=4, batch_size=10_000, epochs=4), 0)
+
+    model, steps = build(), []
+    hook = model.backbone.user.register_hook(lambda g: steps.append(0) or (g * torch.nan if len(steps) == 3 else g))
+    with pytest.raises(TrainingDiverged, match=r"weight backbone\.user is not finite in epoch 3, .* holds epoch 2\."):
+        mm.fit(model, split, progress=False, checkpoint=tmp_path)
+    hook.remove()
+    assert torch.isfinite(model.backbone.user).all() == (monitor is not None)  # the best state, where there is one
+    again, whole = build(), build()
+    mm.fit(again, split, progress=False, checkpoint=tmp_path)
+    mm.fit(whole, split, progress=False)
+    torch.testing.assert_close(again.backbone.user, whole.backbone.user, rtol=0, atol=0)
+    tried("weights that become NaN or infinite during `fit`", 1, "TrainingDiverged: term, epoch, batch")
+
+
 class WithSGD(LightGCN):
     name = "with_sgd"
 
@@ -213,6 +240,12 @@ def test_adam_takes_the_papers_steps():
 def test_methods_without_stages_need_no_training(split):
     history = mm.fit(mm.create("popularity", split), split)
     assert history.rows == [] and "nothing trained" in repr(history)
+
+
+@pytest.mark.parametrize("epochs", [-1, "2", 1.5])
+def test_epochs_are_a_number_of_epochs(split, epochs):
+    with pytest.raises(ValueError, match="but it is the most epochs of a stage"):
+        mm.fit(make(split), split, epochs=epochs)
 
 
 def test_another_split_is_refused(split):

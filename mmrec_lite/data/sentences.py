@@ -38,6 +38,8 @@ def item_sentences(data: MultimodalDataset, modality: str, raw_image: bool = Fal
     has = {name for name, key in SENTENCES.items() if key in data.sequences} | {*data.features} - {"image"}
     others = sorted(has - {modality})
     without = f"modalities={others[0]!r}" if others else "method 'sasrec', which reads item IDs alone"
+    if not others and "image" in data.features and not raw_image:
+        without = "modalities='image', variant='ResNet-style', which reads the feature 'image'"
     raise ValueError(
         f"mp4sr needs {what}, which data set {data.name!r} has not. To add them: {how}. Without them: {without}."
     )

@@ -263,6 +263,8 @@ def split(
             raise DataError(
                 f"split: {name}={value!r} belongs to protocol {needs!r}, not to {protocol!r}; leave it out."
             )
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"split: seed = {seed!r}, but it is a whole number from 0.")
     rng = np.random.default_rng(seed)
     held_out: dict[str, np.ndarray] = {}
     options: dict = {}

@@ -111,6 +111,7 @@ class Method(nn.Module):
     Config: ClassVar[type[Hyperparameters]] = Hyperparameters
     profiles: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "lecture": {}}
     pretrained: ClassVar[tuple[str, ...]] = ()  # prefixes of the state's names that pre-training makes
+    knows_newcomers: ClassVar[bool] = False  # has something to recommend to who took nothing in training
 
     def __init__(self, split: Split, config: Hyperparameters, seed: int):
         super().__init__()

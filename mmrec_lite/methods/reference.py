@@ -28,6 +28,7 @@ class Random(Method):
     name = "random"
     summary = "random scores: the floor"
     Config = UntrainedConfig
+    knows_newcomers = True
 
     def score(self, users: Tensor) -> Tensor:
         """Return each user's scores (B, I); they depend on the seed and the user alone."""
@@ -43,6 +44,7 @@ class Popularity(Method):
     name = "popularity"
     summary = "the same list for all: training interactions per item"
     Config = UntrainedConfig
+    knows_newcomers = True
 
     def __init__(self, split: Split, config: UntrainedConfig, seed: int):
         super().__init__(split, config, seed)
@@ -124,6 +126,7 @@ class Oracle(Method):
     name = "oracle"
     summary = "the planted truth's own scores: the ceiling, only where the data bring one"
     Config = OracleConfig
+    knows_newcomers = True
 
     def __init__(self, split: Split, config: OracleConfig, seed: int):
         super().__init__(split, config, seed)

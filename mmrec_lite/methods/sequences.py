@@ -48,6 +48,7 @@ class SequenceMethod(Method):
     """
 
     Config = SequenceConfig
+    knows_newcomers = True  # what is popular
 
     def __init__(self, split: Split, config: SequenceConfig, seed: int):
         super().__init__(split, config, seed)
@@ -123,7 +124,8 @@ class SequenceMethod(Method):
         items, lengths = last_items(sequences, users.cpu().numpy(), self.config.max_length)
         out = tables.new_zeros(len(tables), len(users), tables.shape[2])
         order = lengths.argsort(stable=True)
-        for rows in order[int((lengths == 0).sum()) :].split(_BLOCK):  # equally long histories together
+        known = order[int((lengths == 0).sum()) :]
+        for rows in known.split(_BLOCK) if len(known) else ():  # equally long histories together
             last = lengths[rows] - 1
             block = items[rows, : int(last[-1]) + 1].to(tables.device)
             hidden = self.transformer(_look_up(tables, block)).unflatten(0, (len(tables), -1))

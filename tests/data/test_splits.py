@@ -259,6 +259,8 @@ class TestAccess:
 LONG = [(0, item) for item in range(12)]
 SHORT = [(user, 0) for user in range(4)]
 REFUSED = {
+    "a seed below 0": (LONG, "ratio", {"seed": -1}, "seed = -1, but it is a whole number from 0"),
+    "a seed in words": (LONG, "ratio", {"seed": "1"}, "seed = '1', but it is a whole number from 0"),
     "protocol": (LONG, "random", {}, "unknown protocol 'random'; there are: ratio, leave-one-out, kfold, cold-items"),
     "by": (LONG, "ratio", {"by": "rating"}, "unknown by='rating'; this protocol knows: random, time, order"),
     "by random": (LONG, "leave-one-out", {"by": "random"}, "this protocol knows: time, order"),

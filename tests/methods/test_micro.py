@@ -67,7 +67,7 @@ def test_an_absent_view_has_no_weight():
 def test_the_score_is_equations_5_to_14(split):
     """The whole forward pass once more, dense and in NumPy."""
     lam, k = 0.3, 4
-    model = make(split, backbone="mf", lam=lam, k=k, layers=2).eval()
+    model = make(split, backbone="mf", lam=lam, k=k, layers=2).double().eval()
     item_id = model.backbone.item.detach().numpy().astype(np.float64)
 
     def graph(x):
@@ -87,10 +87,10 @@ def test_the_score_is_equations_5_to_14(split):
         learned = features @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
         mixed = lam * graph(features) + (1 - lam) * graph(learned)
         views.append(mixed @ mixed @ item_id)
-    fused = model.fusion(torch.tensor(np.stack(views), dtype=torch.float32))[0].detach().numpy()
+    fused = model.fusion(torch.tensor(np.stack(views)))[0].detach().numpy()
     item = item_id + fused / np.linalg.norm(fused, axis=1, keepdims=True)
     expected = model.backbone.user.detach().numpy()[:6] @ item.T
-    np.testing.assert_allclose(model.score(torch.arange(6)).numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(model.score(torch.arange(6)).numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("backbone", ["mf", "ngcf", "lightgcn"])

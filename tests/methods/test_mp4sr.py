@@ -487,6 +487,11 @@ def test_a_notebook_can_look_inside(split):
     [
         ({"sequences": {}}, {}, r"needs words of pictures .*'tiny' has not.*variant='ResNet-style'.*modalities='text'"),
         ({"sequences": {}, "features": {}}, {"modalities": "text"}, r"needs sentences .*encode_sentences.*'sasrec'"),
+        (
+            {"sequences": {}, "features": {"image": np.ones((30, 2), np.float32)}, "present": {}},
+            {},
+            "needs sentences .*Without them: modalities='image', variant='ResNet-style', which reads",
+        ),
         ({"features": {}}, {"variant": "ResNet-style"}, r"needs the feature 'image'.*features=\{'image': ...\}"),
         ({}, {"modalities": "text", "variant": "-V"}, "variant='-V' needs 'image', but modalities are text"),
         (
