@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 
@@ -49,6 +50,35 @@ def test_a_saved_run_is_read_and_not_repeated(shop, tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.iterdir()} == {".claims", first.row["id"]}  # nothing half-written beside it
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         mm.run("mf", shop, save=tmp_path, dim=5, epochs=2)
+
+
+def test_a_row_says_how_the_split_was_made(shop, tmp_path):
+    for options in ({}, {"by": "time", "ratios": (0.6, 0.2, 0.2)}):
+        mm.run("popularity", shop, save=tmp_path, split_options=options, ks=20)
+    table = experiments.collect(tmp_path).set_index("split by")
+    assert table["split ratios"].to_dict() == {"random": "(0.8, 0.1, 0.1)", "time": "(0.6, 0.2, 0.2)"}
+    assert set(table["ks"]) == {"(20,)"} and table["split hash"].nunique() == 2
+
+
+@pytest.mark.parametrize("instant", ["before the old one is put aside", "between the two names"])
+def test_a_run_that_was_whole_when_its_process_died_is_not_lost(shop, tmp_path, monkeypatch, instant):
+    result = mm.run("mf", shop, save=tmp_path, dim=4, epochs=2)
+    target = tmp_path / result.row["id"]
+    target.rename(beside := target.with_name(f".{target.name}.0badc0de"))
+    if instant == "before the old one is put aside":
+        shutil.copytree(beside, target)
+        (beside / "row.json").write_text("{")
+    monkeypatch.setattr(runs, "fit", lambda *a, **k: pytest.fail("trained again"))
+    assert mm.run("mf", shop, save=tmp_path, dim=4, epochs=2).row == result.row
+    assert {p.name for p in tmp_path.iterdir()} == {".claims", target.name}
+
+
+def test_a_further_figure_replaces_a_run_that_had_none(shop, tmp_path):
+    first = mm.run("popularity", shop, save=tmp_path)
+    second = mm.run("popularity", shop, save=tmp_path, also=lambda result: {"one": 1})
+    assert second.row["one"] == 1 and first.row["id"] == second.row["id"]
+    assert experiments.collect(tmp_path)["one"].tolist() == [1]
+    assert {p.name for p in tmp_path.iterdir()} == {".claims", first.row["id"]}
 
 
 def test_collect_makes_one_table(shop, tmp_path):

@@ -71,12 +71,15 @@ class Result:
             for name in ("history", "per_user", "slices"):
                 getattr(self, name).to_parquet(beside / f"{name}.parquet")
             (beside / "row.json").write_text(json.dumps(self.row, indent=1))
-            shutil.rmtree(target, ignore_errors=True)
+            former = beside.with_name(beside.name + ".former")  # never without a whole one, but for these two names
+            with contextlib.suppress(OSError):
+                os.replace(target, former)
             with contextlib.suppress(OSError):  # another process wrote the same run a moment ago: theirs is as good
                 os.replace(beside, target)
             read_row(target)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            for left in (beside, former):
+                shutil.rmtree(left, ignore_errors=True)
         return target
 
     @classmethod
@@ -163,12 +166,12 @@ def run(
         how["pretrained"] = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
     with claim(save if leads else None, name, wait):
+        if save is not None and leads:
+            _tidy(Path(save) / name)
         if save is not None and agree((Path(save) / name / "row.json").exists()):
             found = Result.load(Path(save) / name)
             if also is None or found.row.get("further figures"):  # else it was kept by a call that asked for none
                 return found
-        for left in Path(save).glob(f".{glob.escape(name)}.*") if save is not None else ():  # by a killed process
-            shutil.rmtree(left, ignore_errors=True)
         _forget_peak()
         started = time.perf_counter()
         model = create(method, parts, profile=profile, seed=seed, **hyper)
@@ -184,6 +187,7 @@ def run(
         seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
         row = _row(name, model, parts, history, report, seconds)
         row |= {"seed": seed, "split_seed": split_seed, "profile": profile, "candidates": str(candidates)}
+        row |= {"ks": str(ks)} | ({"pretrained": how["pretrained"]} if pretrained is not None else {})
         slices = report.slices("popularity", k=min(20, max(report.ks)))
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
@@ -193,6 +197,16 @@ def run(
             result.save(save)
         agree(None)  # what process 0 wrote is there when any process goes on
     return result
+
+
+def _tidy(target: Path) -> None:
+    """Take away what a killed process left beside a run; what it had written whole becomes the run."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        if not target.exists():
+            with contextlib.suppress(ValueError, OSError):
+                read_row(left)
+                os.replace(left, target)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 class Busy(RuntimeError):
@@ -227,6 +241,8 @@ def _row(
     """Everything about a run in one flat, JSON-able row."""
     row: dict[str, Any] = {"format": FORMAT, "id": name, "method": model.name, "data": parts.dataset.name}
     row |= {"split": parts.name, "protocol": parts.protocol}
+    # A list is no figure of a table: written out, rows with it can be grouped and compared.
+    row |= {f"split {key}": str(tuple(v)) if isinstance(v, list | tuple) else v for key, v in parts.options.items()}
     row |= report.metrics
     for stage, best in history.best.items():
         row |= {f"{stage} best {key}": value for key, value in best.items()}

@@ -54,7 +54,7 @@ def run_studies(
     it, unless its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s
     options.
     """
-    dataset = load(data)
+    dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere
     todo = [STUDIES[s] if isinstance(s, str) else s for s in chosen]
     known = {name for method in REGISTRY.values() if method.Config for name in method.Config.model_fields}
     for name in hyper.keys() - known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +18,7 @@ from tqdm.auto import tqdm
 
 from mmrec_lite.data import MultimodalDataset, load
 from mmrec_lite.experiments import runs
+from mmrec_lite.experiments.studies import FEATURES
 from mmrec_lite.methods import method_class
 
 __all__ = ["ablate", "run_cells", "sweep"]
@@ -45,9 +47,15 @@ def sweep(
 
     `jobs` processes work at a time (-1: one a core), each with `threads` threads (default: the cores shared out).
     `dask` is a cluster instead: the scheduler's address ("tcp://host:8786") or a ``distributed.Client``; its workers
-    must reach the folder of `save`.
+    must reach the folder of `save` by the same absolute path, and each works at one cell at a time, with `threads`
+    threads or as many as it has. Figures depend on the number of threads in the last digits: name it where runs on
+    different machines, or with different `jobs`, are to agree to the bit.
     """
-    dataset = load(data)
+    dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere
+    if taken := {"seed", "save", "method"} & {*(grid or {})}:
+        name = min(taken)
+        remedy = {"seed": "pass seeds=...", "save": "leave it out", "method": "name the methods first"}[name]
+        raise ValueError(f"sweep: {name!r} is no setting of the grid; {remedy}.")
     if isinstance(methods, str):
         methods = [methods]
     if not isinstance(methods, Mapping):
@@ -68,7 +76,7 @@ def ablate(
 ) -> pd.DataFrame:
     """Run a method, each of its published variants and each modality alone; one row a run, `label` says which.
 
-    `options` go to ``sweep`` and ``run``.
+    PAMD parts two modalities and is not run on one. `options` go to ``sweep`` and ``run``.
     """
     dataset = load(data)
     fields = method_class(method).Config.model_fields
@@ -76,7 +84,7 @@ def ablate(
     if "variant" in fields:
         others = [v for v in get_args(fields["variant"].annotation) if v != fields["variant"].default]
         recipes |= {variant: {"method": method, "variant": variant} for variant in others}
-    if "modalities" in fields and len(dataset.modalities) > 1:
+    if "modalities" in fields and len(dataset.modalities) > 1 and FEATURES.get(method, 0) < 2:
         recipes |= {f"{name} only": {"method": method, "modalities": (name,)} for name in dataset.modalities}
     return sweep(recipes, dataset, seeds=seeds, **options)
 
@@ -89,6 +97,8 @@ def _run_cell(settings: dict[str, Any], dataset: MultimodalDataset, wait: bool) 
 
 # Cells of any kind, side by side ------------------------------------------------------------------------------------
 
+DIED = "the worker process died (out of memory, or killed)"
+_ALONE = threading.RLock()  # PyTorch's random numbers are the process's: two cells in two of its threads would mix them
 Cell = tuple[dict[str, Any], dict[str, Any]]  # what its row starts with; what the work is called with
 
 
@@ -113,19 +123,21 @@ def run_cells(
     if threads is None and jobs > 1:
         threads = max(1, (os.cpu_count() or 1) // jobs)
     done: dict[int, dict[str, Any]] = {}
-    with tqdm(total=len(cells), desc=desc, disable=not progress) as bar, _backend(jobs, threads, dask, shared) as where:
+    calls = [(work, number, *cell, shared) for number, cell in enumerate(cells)]
+    with (
+        tqdm(total=len(cells), desc=desc, disable=not progress) as bar,
+        _backend(jobs, threads, dask, calls) as attempt,
+    ):
         for wait in (False, True):
             todo = [number for number in range(len(cells)) if number not in done]
-            tasks = [joblib.delayed(_attempt)(work, n, *cells[n], shared, wait, threads) for n in todo]
             with contextlib.suppress(TerminatedWorkerError):
-                _take(joblib.Parallel(n_jobs=where, return_as="generator_unordered")(tasks), done, bar)
+                _take(attempt(todo, wait), done, bar)
         for number in [n for n in range(len(cells)) if n not in done]:  # a worker died of one of these
-            task = joblib.delayed(_attempt)(work, number, *cells[number], shared, True, threads)
+            task = joblib.delayed(_attempt)(*calls[number], True, threads)
             try:
                 _take(joblib.Parallel(n_jobs=2, backend="loky", return_as="generator_unordered")([task]), done, bar)
             except TerminatedWorkerError:
-                cause = "the worker process died (out of memory, or killed)"
-                done[number] = cells[number][0] | {"error": f"TerminatedWorkerError: {cause}"}
+                done[number] = cells[number][0] | {"error": f"TerminatedWorkerError: {DIED}"}
     return [done[number] for number in range(len(cells))]
 
 
@@ -146,18 +158,19 @@ def _attempt(
     threads: int | None,
 ) -> tuple[int, dict[str, Any] | None]:
     """One cell in whatever process it landed; None for a cell that another process holds."""
-    before = torch.get_num_threads()
-    try:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        return number, row | work(settings, shared, wait)
-    except runs.Busy:
-        return number, None
-    except Exception as error:  # one failing cell must not lose the others
-        known = {"method": settings["method"]} if "method" in settings else {}
-        return number, row | known | {"error": f"{type(error).__name__}: {error}"}
-    finally:
-        torch.set_num_threads(before)
+    with _ALONE:
+        before = torch.get_num_threads()
+        try:
+            if threads is not None:
+                torch.set_num_threads(threads)
+            return number, row | work(settings, shared, wait)
+        except runs.Busy:
+            return number, None
+        except Exception as error:  # one failing cell must not lose the others
+            known = {"method": settings["method"]} if "method" in settings else {}
+            return number, row | known | {"error": f"{type(error).__name__}: {error}"}
+        finally:
+            torch.set_num_threads(before)
 
 
 def _processes(jobs: int, cells: int) -> int:
@@ -166,18 +179,52 @@ def _processes(jobs: int, cells: int) -> int:
     return max(1, min(os.cpu_count() or 1 if jobs == -1 else jobs, cells))
 
 
+Attempts = Callable[[Sequence[int], bool], Iterable[tuple[int, dict[str, Any] | None]]]
+
+
 @contextlib.contextmanager
-def _backend(jobs: int, threads: int | None, dask: str | Any | None, shared: Any) -> Iterator[int]:
-    """Set joblib's backend and yield the number of jobs for it; a client that was opened here is closed here."""
+def _backend(jobs: int, threads: int | None, dask: str | Any | None, calls: Sequence[tuple]) -> Iterator[Attempts]:
+    """Yield what tries some cells and gives their rows as they come; a client that was opened here is closed here."""
     if dask is None:
         options = {"inner_max_num_threads": threads} if jobs > 1 else {}
         with joblib.parallel_config(backend="loky" if jobs > 1 else "sequential", **options):
-            yield jobs
-        return
-    from distributed import Client  # the extra `cluster`; importing it registers joblib's backend
 
-    with contextlib.ExitStack() as opened:
-        client = opened.enter_context(Client(dask)) if isinstance(dask, str) else dask
-        scatter = {"scatter": [shared]} if shared is not None else {}
-        opened.enter_context(joblib.parallel_config(backend="dask", client=client, **scatter))
-        yield -1
+            def attempt(todo: Sequence[int], wait: bool) -> Iterable[tuple[int, dict[str, Any] | None]]:
+                tasks = [joblib.delayed(_attempt)(*calls[number], wait, threads) for number in todo]
+                return joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+
+            yield attempt
+        return
+    from distributed import Client  # the extra `cluster`
+
+    with Client(dask) if isinstance(dask, str) else contextlib.nullcontext(dask) as client:
+        yield lambda todo, wait: _on_cluster(client, [calls[number] for number in todo], wait, threads)
+
+
+def _on_cluster(
+    client: Any, calls: Sequence[tuple], wait: bool, threads: int | None
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Try cells on a Dask cluster. (Through joblib's backend the caller would wait for ever for a worker that died.)"""
+    from distributed import CancelledError, KilledWorker, as_completed
+
+    lost, tasks, again = (KilledWorker, CancelledError), {}, []  # cancelled: the only copy of the data died, too
+
+    def submit(calls: Sequence[tuple], wait: bool) -> list[Any]:
+        shared = client.scatter(calls[0][-1], broadcast=True) if calls[0][-1] is not None else None
+        new = [client.submit(_attempt, *call[:-1], shared, wait, threads, pure=False) for call in calls]
+        tasks.update(zip(new, calls, strict=True))
+        return new
+
+    try:
+        for task in as_completed(submit(calls, wait) if calls else []):
+            try:
+                yield task.result()
+            except lost:
+                again.append(tasks[task])
+        for call in again:  # one after the other: a dying worker takes along whatever else it had been given
+            try:
+                yield submit([call], True)[0].result()
+            except lost:
+                yield call[1], call[2] | {"error": f"KilledWorker: {DIED}"}
+    finally:
+        client.cancel(list(tasks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -159,18 +160,62 @@ def test_jobs_out_of_range(shop):
         mm.sweep("mf", shop, jobs=0, **FIXED)
 
 
-@pytest.mark.slow
-def test_a_dask_cluster_of_two_workers(shop, tmp_path):
+@pytest.fixture
+def cluster(tmp_path):
+    """Start a cluster of two workers with two threads each, which stand in a folder of their own."""
     distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "processes": True}
-    with distributed.LocalCluster(**options) as cluster:
-        table = mm.sweep(
-            "micro", shop, grid={"k": [2, 3, 4, 99]}, save=tmp_path, dask=cluster.scheduler_address, dim=4, **FIXED
-        )
+    dask = pytest.importorskip("dask")
+    there = tmp_path / "there"
+    there.mkdir()
+    options = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None, "processes": True}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        contextlib.chdir(there),
+        distributed.LocalCluster(local_directory=there, **options) as started,
+    ):
+        yield started.scheduler_address
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_of_two_workers(shop, tmp_path, cluster, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    table = mm.sweep("micro", shop, grid={"k": [2, 3, 4, 99]}, save="results", dask=cluster, dim=4, **FIXED)
     assert table["k"].tolist() == [2, 3, 4, 99] and table["error"].notna().tolist() == [False, False, False, True]
     alone = mm.sweep("micro", shop, grid={"k": [2, 3, 4]}, dim=4, **FIXED)
     assert alone["recall@20"].tolist() == table["recall@20"][:3].tolist()
-    assert len(collect(tmp_path)) == 3
+    assert len(collect(here / "results")) == 3  # the caller's folder, not the workers'
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_dies_takes_only_its_cell_along(shop, cluster, tried):
+    """Nor do cells in two threads of one worker take each other's random numbers."""
+
+    def die_or_train(settings: dict, data, wait: bool) -> dict:  # in here: the workers cannot import this file
+        if settings["die"]:
+            os._exit(9)
+        row = mm.run("mf", data, dim=4, epochs=3, seed=settings["seed"], profile="lecture").row
+        return {"pid": os.getpid(), "recall": row["recall@20"]}
+
+    cells = [({"seed": seed}, {"seed": seed, "die": seed == 3}) for seed in range(6)]
+    rows = run_cells(die_or_train, cells, shop, dask=cluster, threads=1, progress=False)
+    assert [row["seed"] for row in rows if "error" in row] == [3] and "the worker process died" in rows[3]["error"]
+    alone = run_cells(die_or_train, [cell for cell in cells if cell[0]["seed"] != 3], shop, threads=1, progress=False)
+    assert [row["recall"] for row in rows if "error" not in row] == [row["recall"] for row in alone]
+    assert os.getpid() not in {row["pid"] for row in rows if "error" not in row}
+    tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("seed", "seeds="), ("save", "leave it out"), ("method", "methods")])
+def test_a_grid_is_of_settings(shop, name, remedy):
+    with pytest.raises(ValueError, match=f"'{name}' is no setting of the grid; .*{remedy}"):
+        mm.sweep("popularity", shop, grid={name: [0, 1]})
+
+
+def test_pamd_is_not_ablated_to_one_modality(shop):
+    table = mm.ablate("pamd", shop, pretrain_epochs=1, **FIXED)
+    assert "error" not in table and "text only" not in set(table["label"]) and "w/o common" in set(table["label"])
 
 
 def test_a_lesson_s_points_are_plain_and_keep_their_ids(tmp_path, monkeypatch):
