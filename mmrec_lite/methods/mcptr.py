@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmrec_lite import parallel
+from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.reviews import mean_reviews
 from mmrec_lite.data.splits import Split
@@ -131,6 +133,7 @@ class MCPTR(VectorMethod):
         wanted = config.modalities
         if wanted is None:
             wanted = (*(("reviews",) if reviewed else ()), *data.modalities, "graph")
+            self._say_what_is_missing(data, reviewed)
         wanted = [name if name in data.features else LETTERS.get(name, name) for name in wanted]
         content = data.check_modalities(name for name in wanted if name not in ("reviews", "graph"))
         if "reviews" in wanted and not reviewed:
@@ -147,6 +150,21 @@ class MCPTR(VectorMethod):
                 f"(features={{'image': ...}}), or take variant='Random'."
             )
         return (*(("reviews",) if "reviews" in wanted else ()), *content, *(("graph",) if "graph" in wanted else ()))
+
+    def _say_what_is_missing(self, data: MultimodalDataset, reviewed: bool) -> None:
+        """Warn where the data set lacks what the paper's method reads, and nobody has chosen to do without."""
+        if self.config.variant in ("Random", "CLIP"):
+            return
+        lacks = [] if reviewed else ["reviews (sequences={'reviews': ...}, see features.encode_sentences)"]
+        if len(data.modalities) < 2 and self.config.variant != "w/o CIMA":
+            lacks += ["two features that its contrast could align, so that BCE alone pre-trains"]
+        if lacks:
+            left = ",".join((*(("reviews",) if reviewed else ()), *data.modalities, "graph"))
+            warnings.warn(
+                f"mcptr: data set {data.name!r} has no {' and no '.join(lacks)}. It goes on with modalities={left!r}; "
+                f"name them to say that this is meant.",
+                stacklevel=5,
+            )
 
     def _share_of_cima(self, n_features: int) -> float:
         """Return lambda as it acts: 0 without two modalities to align, 1 without BCE."""

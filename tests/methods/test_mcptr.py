@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -294,10 +296,27 @@ def test_same_seed_same_result(split):
 
 def test_without_reviews_the_variant_that_works_is_named(split):
     bare = mm.split(tiny_shop(), "ratio", seed=0)
-    assert make(bare).modalities == ("image", "text", "graph")
-    with pytest.raises(ValueError, match=r"no review|has none.*modalities='image,text,graph'.*rows='interactions'"):
+    left = r"It goes on with modalities='image,text,graph'; name them to say that this is meant"
+    with pytest.warns(UserWarning, match=rf"data set 'tiny' has no reviews \(sequences=.*{left}") as said:
+        assert make(bare).modalities == ("image", "text", "graph")
+    assert said[0].filename == __file__  # who made the model is told, not the library
+    with pytest.raises(ValueError, match=r"has none.*modalities='image,text,graph'.*rows='interactions'"):
         make(bare, modalities="R,T")
-    make(bare, modalities="image,text,graph")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(bare, modalities="image,text,graph")
+        make(bare, variant="Random")
+
+
+def test_without_two_features_the_missing_contrast_is_said(split):
+    shop = reviewed_shop()
+    one = mm.split(shop.replace(features={"text": shop.features["text"]}, present={}), "ratio", seed=0)
+    with pytest.warns(UserWarning, match=r"no two features that its contrast.*modalities='reviews,text,graph'"):
+        assert make(one).lam == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(one, variant="w/o CIMA")
+        make(split)
 
 
 @pytest.mark.parametrize(
