@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -302,23 +301,6 @@ def test_hand_made_splits_are_checked():
         Split(data, "own", 0, np.array([0, 1]), np.array([1]), np.array([2]))
     with pytest.raises(DataError, match=r"must lie in 0\.\.11"):
         Split(data, "own", 0, np.array([0, 12]), np.array([1]), np.array([2]))
-
-
-def test_140_000_interactions_in_well_under_a_second():
-    rng = np.random.default_rng(0)
-    n_users, n_items = 19_445, 7_050
-    codes = np.unique(rng.integers(0, n_users * n_items, 140_000))
-    data = dataset(
-        np.stack([codes // n_items, codes % n_items], axis=1),
-        n_users,
-        n_items,
-        timestamp=rng.integers(0, 9, len(codes)),
-    )
-    for protocol in ("ratio", "leave-one-out", "kfold", "cold-items"):
-        begin = time.perf_counter()
-        result = split(data, protocol)
-        result.matrix("train"), result.train_sequences(), result.train_counts
-        assert time.perf_counter() - begin < 1.0
 
 
 def test_by_order_rows_decide_even_where_there_are_time_stamps():

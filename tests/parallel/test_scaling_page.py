@@ -11,7 +11,7 @@ from tests.benchmarks import scaling_page
 from tests.benchmarks.scaling import RECORD
 
 
-@pytest.mark.parametrize("name", ["products", "searches", "contrast", "catalogues", "processes", "large"])
+@pytest.mark.parametrize("name", ["products", "searches", "contrast", "catalogues", "processes", "notebooks", "large"])
 def test_a_table_is_drawn_from_the_measured_rows(name):
     drawn = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", scaling_page.PAGE.read_text(), re.S)
     assert drawn and drawn[1] == getattr(scaling_page, name)(json.loads(RECORD.read_text()))
