@@ -35,9 +35,10 @@ class EmbeddingMapExplorer(Explorer):
 
     `frames` come from `maps.Recorder.finish` or `maps.Frame.of`. `counts` (I,) are training interactions, for the
     colour *popularity*. Every map is turned onto the last frame's PCA map, so that what moves, moves. UMAP is laid out
-    in the background: until it is ready the PCA map is shown, and the status line says so. `factors` name -> (I,)
-    labels are what the probes read and what may colour; default: `probes.planted_factors`, else the column category.
-    Labels of fewer than three items are one label, "other", to the probes.
+    in the background: until it is ready the PCA map is shown, and the status line says so; where it fails the PCA map
+    stays, and the line says why. `factors` name -> (I,) labels are what the probes read and what may colour; default:
+    `probes.planted_factors`, else the column category. Labels of fewer than three items are one label, "other", to the
+    probes.
     `shared` is the fit to begin with: one for both suits parts of one model, not models of different scales.
     """
 
@@ -61,6 +62,8 @@ class EmbeddingMapExplorer(Explorer):
         self.values = {} if counts is None else {"popularity": np.log1p(np.asarray(counts, dtype=float))}
         self.values |= {f"attention: {name}": name for name in self.frames[-1].weights}
         self._maps: dict[tuple, list[np.ndarray]] = {}
+        self._failed: dict[tuple, str] = {}  # UMAPs that could not be laid out, and why
+        self._missing = ""  # why none can, where UMAP cannot be imported
         self._probes: dict[tuple[int, str], pd.Series] = {}
         self._umap = threading.Lock()  # one layout at a time: it has a core to itself
         self.preview = widgets.HTML(HINT)
@@ -95,16 +98,20 @@ class EmbeddingMapExplorer(Explorer):
 
     @property
     def params(self) -> dict[str, Any]:
-        """The controls' values, and whether UMAP is still being laid out for them."""
+        """The controls' values, whether UMAP is still being laid out for them, and why it could not be, if so."""
         params = super().params
-        return params | {"waiting": params["projection"] == "UMAP" and self._key(params, "UMAP") not in self._maps}
+        key = self._key(params, "UMAP")
+        if params["projection"] != "UMAP" or key in self._maps:
+            return params | {"waiting": False, "failed": ""}
+        failed = self._failed.get(key) or self._missing
+        return params | {"waiting": not failed, "failed": failed}
 
     def _key(self, params: dict[str, Any], how: str) -> tuple:
         return how, params["left"], params["right"], params["fit"], params["moment"]
 
     def maps(self, params: dict[str, Any]) -> list[np.ndarray]:
         """Return the two maps, (I, 2) each; computed once."""
-        how = "PCA" if params.get("waiting") else params["projection"]
+        how = "PCA" if params.get("waiting") or params.get("failed") else params["projection"]
         key = self._key(params, how)
         if key not in self._maps:
             self._maps[key] = self._lay_out(params, how)
@@ -152,6 +159,7 @@ class EmbeddingMapExplorer(Explorer):
     def describe(self, params: dict[str, Any]) -> str:
         """Say what is mapped, how, when, and what the probes read best."""
         how = params["projection"] + (" is being laid out, PCA until then" if params.get("waiting") else "")
+        how += f" failed ({params['failed']}), PCA shown" if params.get("failed") else ""
         words = [f"{how}, {params['fit']}, {self.frames[params['moment']].label}, coloured by {params['colour']}."]
         for side in ("left", "right"):
             probes = self.probes(params["moment"], params[side]).sort_values(ascending=False)
@@ -164,7 +172,7 @@ class EmbeddingMapExplorer(Explorer):
 
         `changes` are parameters that differ from the controls' of now (left, right, moment, fit, item).
         """
-        params = self.params | changes | {"projection": how, "waiting": False}
+        params = self.params | changes | {"projection": how, "waiting": False, "failed": ""}
         rows = [(colour, self._panels(params | {"colour": colour})) for colour in colours or [params["colour"]]]
         probes = {name: self.probes(params["moment"], name) for name in (params["left"], params["right"])}
         item = params["item"]
@@ -183,13 +191,14 @@ class EmbeddingMapExplorer(Explorer):
         key = self._key(params, "UMAP")
         with self._umap:
             wanted = self._key(self.params, "UMAP") == key and self.params["projection"] == "UMAP"
-            if not wanted or key in self._maps:  # meanwhile another was asked for, or this one has been laid out
+            if not wanted or key in self._maps or key in self._failed:  # another is asked for, or this one is done
                 return
             try:
                 self._maps[key] = self._lay_out(params, "UMAP")
             except Exception as error:  # else it would end in a log
-                self.preview.value = f"<b>No UMAP:</b> {html.escape(f'{type(error).__name__}: {error}')}"
-                return
+                self._failed[key] = f"{type(error).__name__}: {error}"
+                if isinstance(error, ImportError):  # no other layout can do without it
+                    self._missing = self._failed[key]
         if self._key(self.params, "UMAP") == key:
             self.refresh()
 

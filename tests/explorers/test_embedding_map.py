@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 
 import numpy as np
@@ -104,16 +105,37 @@ def test_pca_is_shown_until_umap_is_ready(explorer, monkeypatch):
     np.testing.assert_allclose(np.concatenate(explorer.maps(explorer.params)), align(laid, pca, same_size=True)[0])
 
 
-def test_a_umap_that_fails_is_said(explorer, monkeypatch):
+def until(said, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not said() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert said()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no <room>"), ModuleNotFoundError("No module named '<umap>'")])
+def test_a_umap_that_fails_is_said(explorer, monkeypatch, error):
+    tried = []
+
     def fails(x, seed):
-        raise RuntimeError("no <room>")
+        tried.append(x)
+        raise error
 
     monkeypatch.setattr("mmrec_lite.maps.umap_map", fails)
+    before, why = explorer.picture.value, html.escape(f"UMAP failed ({type(error).__name__}: {error}), PCA shown")
     explorer.controls["projection"].value = "UMAP"
-    end = time.monotonic() + 10
-    while "No UMAP" not in explorer.preview.value and time.monotonic() < end:
-        time.sleep(0.02)
-    assert "RuntimeError: no &lt;room&gt;" in explorer.preview.value
+    until(lambda: why in explorer.status.value)
+    said = html.unescape(explorer.picture.value.split('alt="')[1].split('"')[0])
+    assert said.startswith(html.unescape(why)) and "until then" not in explorer.status.value + said
+    assert explorer.picture.value.split("src=")[1] == before.split("src=")[1]
+    explorer.controls["item"].value = 5  # the same layout: not tried again
+    assert why in explorer.status.value and "until then" not in explorer.status.value and len(tried) == 1
+    explorer.controls["moment"].value = 0  # another
+    until(lambda: why in explorer.status.value)
+    assert len(tried) == (1 if isinstance(error, ImportError) else 2)  # what is missing is missing for every layout
+    explorer.controls["projection"].value = "PCA"
+    assert "UMAP" not in explorer.status.value
+    with pytest.raises(type(error)):  # a page gets no PCA under UMAP's name
+        explorer.static("UMAP", moment=0)
 
 
 def test_the_static_twin_has_a_row_a_colour(explorer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,22 @@ DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+")
 IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE | re.DOTALL)
 ALT = re.compile(r"""\balt\s*=\s*(?:"[^"]*\w[^"]*"|'[^']*\w[^']*')""", re.IGNORECASE)
 MARKDOWN_IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(")
+MAGIC = re.compile(r"^(\s*)[%!].*", re.MULTILINE)  # IPython's own lines
+MEASURED = re.compile(r"\d\.\d\d")  # a setting, such as 0.7, has fewer decimals
 WIDGET = "application/vnd.jupyter.widget-view+json"
+WORDS_OF_AN_EXERCISE = re.compile(r"(?P<difficulty>difficulty \d(?: of |/)5, )|(?P<folded><details><summary>)")
+EXERCISE = ("difficulty", "exercise", "check", "folded", "solution")  # asked, filled in, checked, told, computed
+
+
+def exercise_steps(notebook: NotebookNode) -> list[str]:
+    """What a lesson's exercises are made of, in the lesson's order: `EXERCISE`, once for each."""
+    found: list[str] = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            found += [match.lastgroup for match in WORDS_OF_AN_EXERCISE.finditer(cell.source)]
+        else:
+            found += [tag for tag in cell.metadata.get("tags", []) if tag in EXERCISE]
+    return found
 
 
 def problems(path: Path) -> list[str]:
@@ -88,6 +104,8 @@ def _cell(cell: NotebookNode) -> Iterator[str]:
             yield f"{lines} lines, {MAX_LINES} at most: the code belongs in the library"
         if (width := max(map(len, cell.source.splitlines()), default=0)) > MAX_WIDTH:
             yield f"a line of {width} letters, {MAX_WIDTH} at most: a page cuts it off"
+        for figure in _measured(cell.source):
+            yield f"an alternative text that states {figure}: compute it, another seed has another"
         if cell.source.rstrip().endswith(";"):
             yield "ends with ';': that changes the output when nbval runs it"
         for output in cell.outputs:
@@ -100,6 +118,16 @@ def _cell(cell: NotebookNode) -> Iterator[str]:
         yield "a picture without alternative text: ![what it shows](…)"
     for text in texts:
         yield from _text(text)
+
+
+def _measured(source: str) -> Iterator[str]:
+    """Figures written out in the words that go with a picture."""
+    calls = [node for node in ast.walk(ast.parse(MAGIC.sub(r"\1pass", source))) if isinstance(node, ast.Call)]
+    for call in calls:
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("show", "save_figure"):
+            for part in (part for argument in call.args for part in ast.walk(argument)):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and MEASURED.search(part.value):
+                    yield repr(part.value)
 
 
 def _texts(output: NotebookNode) -> Iterator[str]:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import papermill
 
@@ -39,14 +40,19 @@ TRAINED, BEST = (0.0, 0.20), 0.03
 MEASURES_NOTHING = {"02_features"}
 
 
-def run(notebook: Path, folder: Path, **options: object) -> Path:
-    """Shorten a lesson, give it seed 1 and run it by papermill (options: papermill's); return what papermill wrote."""
+def run(
+    notebook: Path, folder: Path, parameters: Mapping[str, object] = MappingProxyType({}), **options: object
+) -> Path:
+    """Shorten a lesson, give it seed 1 and run it by papermill (options: papermill's); return what papermill wrote.
+
+    `parameters` are the lesson's own and win over ours.
+    """
     lesson, made = Path(shutil.copy(notebook, folder)), folder / f"{notebook.stem}-1.ipynb"
     shorten(lesson)
     papermill.execute_notebook(
         str(lesson),
         str(made),
-        parameters={"seed": 1, "profile": "lecture"},
+        parameters={"seed": 1, "profile": "lecture", **parameters},
         kernel_name="python3",
         progress_bar=False,
         **options,

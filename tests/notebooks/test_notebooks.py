@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 import mmrec_lite as mm
 from tests.browser.chromium import chromium
 from tests.notebooks.execute import main, tidy
-from tests.notebooks.hygiene import MAX_BYTES, problems
+from tests.notebooks.hygiene import EXERCISE, MAX_BYTES, exercise_steps, problems
 from tests.notebooks.reference import BOUNDS, FILE, MEASURES_NOTHING, TRAINED, best, differing, measure, wrong
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parents[2].glob("notebooks/[0-9]*.ipynb"))
@@ -48,17 +48,36 @@ def test_every_parameter_is_typed_and_explained(notebook: Path) -> None:
 
 @each_notebook
 def test_teaches(notebook: Path) -> None:
-    """Objectives, time, two exercises with their difficulty, and one at least to fill in, check and look up."""
+    """Objectives, time, two exercises or more, each with its difficulty, to be filled in, checked and looked up."""
     lesson = nbformat.read(notebook, as_version=4)
     words = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
-    tags = [tag for cell in lesson.cells for tag in cell.metadata.get("tags", [])]
     assert "**You will learn**" in words or "**What you will learn**" in words
     assert re.search(r"\*\*Time\*\* .*(minute|hour)", words)
-    assert len(re.findall(r"difficulty \d(?: of |/)5, ", words)) >= 2
-    assert tags.count("exercise") >= 1 and tags.count("solution") >= 1
-    assert tags.count("exercise") == tags.count("check") and "<details><summary>" in words
+    steps = exercise_steps(lesson)
+    asked = steps.count("difficulty")
+    assert asked >= 2
+    assert steps == [*EXERCISE] * asked, "every exercise: difficulty, cell to fill in, check, folded words, solution"
     unsolved = [cell.source for cell in lesson.cells if "check" in cell.metadata.get("tags", []) and not cell.outputs]
     assert unsolved == [], "an exercise nobody has filled in still says so"
+
+
+def exercise_cells(without: str = "") -> list[NotebookNode]:
+    cells = {
+        "difficulty": new_markdown_cell("**A.** *(difficulty 2 of 5, 10 minutes).* How many?"),
+        "exercise": new_code_cell("n = None", metadata={"tags": ["exercise"]}),
+        "check": new_code_cell("check(n)", metadata={"tags": ["check"]}),
+        "folded": new_markdown_cell("<details><summary><b>Solution</b></summary>\n\nTwo.\n</details>"),
+        "solution": new_code_cell("n = 2", metadata={"tags": ["solution"]}),
+    }
+    return [cell for step, cell in cells.items() if step != without]
+
+
+def test_an_exercise_that_lacks_a_part_is_found() -> None:
+    cells = [*exercise_cells(), new_markdown_cell("The next one:"), *exercise_cells()]
+    assert exercise_steps(new_notebook(cells=cells)) == [*EXERCISE] * 2
+    for step in EXERCISE:
+        lesson = new_notebook(cells=[*exercise_cells(), *exercise_cells(without=step)])
+        assert exercise_steps(lesson) == [*EXERCISE, *(other for other in EXERCISE if other != step)]
 
 
 @pytest.mark.slow
@@ -159,6 +178,7 @@ FAULTS: dict[str, tuple[Callable[[NotebookNode], object], str]] = {
     "error": (adds(new_output("error", ename="KeyError", evalue="k")), "KeyError"),
     "long": (lambda nb: nb.cells[2].update(source="x = 1\n" * 16), "16 lines"),
     "wide": (lambda nb: nb.cells[2].update(source="x = " + "1 + " * 40 + "1"), "a line of 165 letters"),
+    "measured": (lambda nb: nb.cells[2].update(source='plots.show(f, "at " f"{n}, not 0.203")'), "not 0.203"),
     "semicolon": (lambda nb: nb.cells[2].update(source="plot();\n"), "ends with ';'"),
     "img": (adds(html('<img src="a.png" alt="">')), "<img> without"),
     "markdown image": (lambda nb: nb.cells[0].update(source="![](a.png)"), "without alternative text"),
