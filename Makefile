@@ -48,7 +48,7 @@ demo: env  ## the quick tour, executed: its tables and pictures as one page in b
 	@echo; echo "Open build/demo/00_quick_tour.html: the tables and pictures are in it. Beside it:"
 	@ls -1 build/demo
 
-test: env  ## lint, unit tests, every notebook (nbval and papermill), a real JupyterLab in a browser
+test: env  ## lint, unit tests, every lesson (nbval, and short with papermill's parameters), JupyterLab in a browser
 	$(BIN)/ruff check .
 	@command -v apt-get >/dev/null && test "$$(id -u)" = 0 && $(MAKE) --no-print-directory browser || true
 	MMREC_TEST_THREADS=1 $(ONE_THREAD) $(PY) -m pytest --numprocesses=$(WORKERS) \
@@ -88,8 +88,8 @@ tuning: env  ## choose the lecture settings again, on validation (about half an 
 table: env  ## measure the README's table on the shop, 5 seeds (long: one training at a time)
 	$(PY) -m tests.readme_table
 
-reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (hours; --seeds 0 --no-keep: 25 minutes, see the page)
-	$(PY) -m tests.reproduction
+reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (hours; ARGS="--seeds 0 --no-keep": half an hour, into build/)
+	$(PY) -m tests.reproduction $(ARGS)
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.
 lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml
@@ -100,7 +100,7 @@ lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml
 	   grep -v '^#' build/requirements.lock; } > requirements.lock.tmp
 	@mv requirements.lock.tmp requirements.lock
 
-bench: env  ## speed and memory, on data of the size of a published set (minutes)
+bench: env peers  ## speed and memory, on data of the size of a published set (minutes)
 	@mkdir -p build
 	$(PY) -m pytest tests/benchmarks -k "$(ONLY)" --benchmark-only --benchmark-json=build/bench.json
 	$(PY) -m tests.benchmarks.table build/bench.json tests/benchmarks/README.md

@@ -2,7 +2,7 @@
 
 Five seeds on the embedded shop; each decides the split, the weights and the batches together, and all methods of a
 seed share the split. Runs are kept in build/table, so a stopped call goes on where it was. The rows behind the tables
-are committed as figures/bazaar_table.csv and figures/real_data.csv, and a test holds the README to them.
+are committed as figures/bazaar_table.csv, real_data.csv and raw_to_trained.csv, and a test holds the README to them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mmrec_lite.data.sample import shuffle_features
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROWS = REPOSITORY / "figures" / "bazaar_table.csv"
 REAL_ROWS = REPOSITORY / "figures" / "real_data.csv"
+RAW_ROWS = REPOSITORY / "figures" / "raw_to_trained.csv"
 README = REPOSITORY / "README.md"
 SEEDS = (0, 1, 2, 3, 4)
 REFERENCE = "MICRO, image + text"
@@ -135,6 +136,17 @@ def render_real(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def render_raw(rows: pd.DataFrame) -> str:
+    """Draw what came out of raw files: a method a row, a data set a column."""
+    wide = rows.pivot(index="method", columns="data", values="recall@20")
+    sizes = rows.groupby("data")[["users", "items"]].first()
+    heads = [f"{data} ({sizes.loc[data, 'users']:,} users, {sizes.loc[data, 'items']:,} items)" for data in wide]
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    order = wide.sort_values(list(wide), na_position="first").index
+    lines += [f"| {m} | {' | '.join(f'{v:.3f}' if v == v else '' for v in wide.loc[m])} |" for m in order]
+    return "\n".join(lines)
+
+
 def write(name: str, table: str) -> None:
     """Put a table between the README's markers of its name, beside first, then renamed."""
     text = README.read_text()
@@ -166,6 +178,7 @@ def main() -> None:
         os.replace(beside, ROWS)
     write("table", render(pd.read_csv(ROWS)))
     write("real", render_real(pd.read_csv(REAL_ROWS)))
+    write("raw", render_raw(pd.read_csv(RAW_ROWS)))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ def readme(repository) -> str:
     [
         ("table", readme_table.render, readme_table.ROWS),
         ("real", readme_table.render_real, readme_table.REAL_ROWS),
+        ("raw", readme_table.render_raw, readme_table.RAW_ROWS),
     ],
 )
 def test_a_table_is_drawn_from_the_measured_rows(readme, name, render, rows):

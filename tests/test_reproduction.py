@@ -112,4 +112,21 @@ def test_claims_about_gains_are_judged_by_their_own_noise():
     gap = rows["recall@20 rare"].eval("MICRO - LightGCN") - rows["recall@20"].eval("MICRO - LightGCN")
     assert f"({gap.mean():+.4f}, noise {stats.t.ppf(0.975, len(gap) - 1) * gap.sem():.4f})" in cold
     assert "(PAMD Table 2) | yes" in table[-1] or "(PAMD Table 2) | no" in table[-1]
-    assert all(line.count("|") == 6 for line in table)
+    assert all(line.count("|") == 7 for line in table)
+    assert "amazon_giftcards: " in next(line for line in table if line.startswith("| two modalities"))
+
+
+def test_rankings_are_held_against_each_other_where_both_tell_apart():
+    """A and B part in both rankings, the other way round; C is next to A in the one and next to B in the other."""
+    sampled = {"A": 0.30, "B": 0.20, "C": 0.30}
+    full = {"A": 0.10, "B": 0.15, "C": 0.15}
+    chance = {0: 0.001, 1: -0.001, 2: 0.0}
+    rows = [
+        ("PAMD Table 2", label, seed, sampled[label] + chance[(seed + n) % 3], full[label] + chance[(seed + n) % 3])
+        for n, label in enumerate("ABC")
+        for seed in range(3)
+    ]
+    table = pd.DataFrame(rows, columns=["study", "label", "seed", "value", "recall@10 full"])
+    assert reproduction._rankings(table).startswith("no: 0 of the 1 pairs that both tell apart (of 3)")
+    table.loc[table["label"] == "A", "recall@10 full"] += 0.1
+    assert reproduction._rankings(table).startswith("yes: 1 of the 1 pairs")
