@@ -204,7 +204,7 @@ def _tidy(target: Path) -> None:
     for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
         if not target.exists():
             with contextlib.suppress(ValueError, OSError):
-                read_row(left)
+                Result.load(left)
                 os.replace(left, target)
         shutil.rmtree(left, ignore_errors=True)
 
