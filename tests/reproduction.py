@@ -65,13 +65,13 @@ Every table and figure of the four papers: what the paper says, what came out on
 is larger than another) has the difference of the two leads, seed by seed, and for noise half of its 95 % interval (Student's t).
 τ is Kendall's agreement of our order with the paper's on each of its data sets. Bazaar is small, its signal planted and the trainings short: a disagreement is a result about
 *this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared. One seed of every study
-(`python -m tests.reproduction --seeds 0 --no-keep`, 122 trainings; MP4SR's Fig. 3 is not among them) took 25 minutes on two cores with little else to do.
+(`make reproduction ARGS="--seeds 0 --no-keep"`, which draws its page into `build/reproduction`; 122 trainings, MP4SR's Fig. 3 not among them) took 25 minutes on two cores with little else to do.
 
-**The command** of a line measures its rows again (with `--data amazon_giftcards` those of the gift cards, where the raw data are); the lesson beside it draws them with `-p epochs 0 -p seeds N`. Without these two
+**The command** of a line measures its rows again (with `--data amazon_giftcards` or `movielens_small_mm` those, where the raw data are); the lesson beside it draws them with `-p epochs 0 -p seeds N`. Without these two
 a lesson trains for a few epochs only, and its figures are others than here.
 
 **On real sets**: the same studies on Amazon's gift cards, from raw texts, pictures and reviews: 458 users and 148 items, so that much stays within the noise (with the lecture settings, which were chosen on the
-shop). For the tables that compare methods also `figures/real_data.csv`: recall@20 of the paper's method beside the best other one measured on that data set, and whether its settings were **tuned** (a
+shop); PAMD's and some of MICRO's also on MovieLens' films (610 users, 3,650 items, two seeds). For the tables that compare methods also `figures/real_data.csv`: recall@20 of the paper's method beside the best other one measured on that data set, and whether its settings were **tuned** (a
 small grid, on validation) or stand at **one setting**. Any data set does: `-p data FOLDER -p protocol given`.
 """
 RARE = "recall@20 rare"  # of the test items with fewer than ten training interactions

@@ -32,7 +32,7 @@ def test_memory_of_pictures(benchmark, bench_data, times):
 @pytest.mark.parametrize("times", [1, 4, 16])
 def test_memory_of_texts(benchmark, bench_data, times):
     row = in_a_process(benchmark, f"{times} x", "features", "texts", bench_data / "features", "batches", times)
-    assert row["MiB"] < 1_700, "measured: 1,301 at 1 x, 1,422 at 16 x; it must not grow with the texts but by their words"
+    assert row["MiB"] < 1_700, "measured: 1,301 at 1 x, 1,422 at 16 x; it must not grow with the vectors"
 
 
 @pytest.mark.benchmark(group=f"reading a growing review file, {N_REVIEWS:,} reviews and more")
