@@ -66,12 +66,12 @@ class Result:
         target = Path(folder) / self.row["id"]
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        former = beside.with_name(beside.name + ".former")  # never without a whole one, under this name or the other
         beside.mkdir()
         try:
             for name in ("history", "per_user", "slices"):
                 getattr(self, name).to_parquet(beside / f"{name}.parquet")
             (beside / "row.json").write_text(json.dumps(self.row, indent=1))
-            former = beside.with_name(beside.name + ".former")  # never without a whole one, but for these two names
             with contextlib.suppress(OSError):
                 os.replace(target, former)
             with contextlib.suppress(OSError):  # another process wrote the same run a moment ago: theirs is as good

@@ -1,12 +1,13 @@
-"""Read a review file far larger than the memory may become: python -m tests.benchmarks.large_file MILLIONS [FOLDER]
+"""Read a very large review file: python -m tests.benchmarks.large_file MILLIONS [FOLDER] [--words]
 
 Writes so many million made-up reviews in Amazon 2014's format, packed (a million are about 0.8 GB unpacked), lets
-`mmrec data prepare amazon-2014 --no-reviews` read them in a process of its own, and prints a line of JSON: the sizes,
-the processor's seconds and the peak memory.
+`mmrec data prepare amazon-2014` read them in a process of its own, without their words but with `--words`, and prints
+a line of JSON: the sizes, the processor's seconds and the peak memory.
 """
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import random
@@ -41,11 +42,16 @@ def write(file: Path, n: int) -> int:
 
 def main() -> None:
     """Write, read, print."""
-    n = int(float(sys.argv[1]) * 1e6)
-    with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("millions", type=float)
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--words", action="store_true", help="read what was written, too")
+    args = parser.parse_args()
+    n = int(args.millions * 1e6)
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         file = Path(folder) / "reviews.json.gz"
         size = write(file, n)
-        command = ["data", "prepare", "amazon-2014", "--reviews", str(file), "--no-reviews"]
+        command = ["data", "prepare", "amazon-2014", "--reviews", str(file), *(() if args.words else ("--no-reviews",))]
         subprocess.run([sys.executable, "-m", "mmrec_lite.cli", *command, "--out", f"{folder}/out"], check=True)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
     row = {"reviews": n, "GB": round(size / 1e9, 2), "processor seconds": round(used.ru_utime + used.ru_stime, 1)}
