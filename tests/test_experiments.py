@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,22 @@ def test_a_run_that_was_whole_when_its_process_died_is_not_lost(shop, tmp_path, 
         (beside / "row.json").write_text("{")
     monkeypatch.setattr(runs, "fit", lambda *a, **k: pytest.fail("trained again"))
     assert mm.run("mf", shop, save=tmp_path, dim=4, epochs=2).row == result.row
+    assert {p.name for p in tmp_path.iterdir()} == {".claims", target.name}
+
+
+def test_a_run_stays_where_its_successor_cannot_take_the_name(shop, tmp_path, monkeypatch):
+    result, replace = mm.run("popularity", shop, save=tmp_path), os.replace
+    target = tmp_path / result.row["id"]
+
+    def refuse(source, place):
+        if place == target and not str(source).endswith(".former"):
+            raise PermissionError("somebody reads it")
+        replace(source, place)
+
+    monkeypatch.setattr(runs.os, "replace", refuse)
+    with pytest.raises(ValueError, match="holds no result"):
+        result.save(tmp_path)
+    assert mm.Result.load(target).row == result.row
     assert {p.name for p in tmp_path.iterdir()} == {".claims", target.name}
 
 

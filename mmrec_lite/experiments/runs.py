@@ -78,6 +78,8 @@ class Result:
                 os.replace(beside, target)
             read_row(target)
         finally:
+            if former.exists() and not target.exists():  # the new one did not get its name: the old one keeps it
+                os.replace(former, target)
             for left in (beside, former):
                 shutil.rmtree(left, ignore_errors=True)
         return target
