@@ -49,10 +49,11 @@ class Report:
         `by="popularity"`: for the relevant items with a training count in a bin, the share found in the top k, mean
         over the users that have such items. `by="length"`: mean recall of the users with that many training items.
         `edges` are the bins' inclusive lower bounds (default 0, 1, 3, 6, 11, 21). Returns columns bin, users, pairs,
-        recall@k.
+        recall@k. Raises ``ValueError`` for another `by` and a k outside 1 .. the longest of the ranking's cut-offs.
         """
         if by not in ("popularity", "length"):
             raise ValueError(f"slices: by = {by!r} is unknown; choose 'popularity' or 'length'.")
+        (k,) = check_ks(k)
         if k > max(self.ks):
             raise ValueError(f"slices: k = {k} is beyond the ranking's {max(self.ks)}; evaluate with ks up to {k}.")
         bounds = sorted(edges if edges is not None else (0, 1, 3, 6, 11, 21))
@@ -118,7 +119,7 @@ def _ranked(
 ) -> Iterator[np.ndarray]:
     """Yield blocks of the users' k best items, -1 where there is none left."""
     # A user's candidates depend on the seed and on the block; blocks of one size make them repeatable.
-    step = 256 if isinstance(candidates, int) else max(1, min(1024, CHUNK_ELEMENTS // split.n_items))
+    step = 256 if not isinstance(candidates, str) else max(1, min(1024, CHUNK_ELEMENTS // split.n_items))
     for start in range(0, len(users), step):
         block = users[start : start + step]
         scores = model.score(torch.from_numpy(block)).float().clone()
@@ -127,7 +128,7 @@ def _ranked(
                 f"{model.name}.score gave {tuple(scores.shape)} for {len(block)} users, {split.n_items} items"
             )
         _mask_pairs(scores, block, split, mask)
-        if isinstance(candidates, int):
+        if not isinstance(candidates, str):
             _sample_candidates(scores, block, split, part, candidates, seed)
         elif candidates == "held-out":
             barred = torch.ones(split.n_items, dtype=torch.bool)
@@ -199,7 +200,7 @@ def _check_split(what: str, model: Method, split: Split) -> None:
 
 def check_candidates(candidates: str | int, split: Split, part: str) -> None:
     """Raise ``ValueError`` unless candidates is "all", a number >= 1, or "held-out" with held-out items."""
-    if isinstance(candidates, int) and not isinstance(candidates, bool) and candidates >= 1:
+    if isinstance(candidates, int | np.integer) and not isinstance(candidates, bool) and candidates >= 1:
         return
     if candidates == "held-out":
         if part not in split.held_out_items:
@@ -213,8 +214,10 @@ def check_candidates(candidates: str | int, split: Split, part: str) -> None:
 
 
 @torch.no_grad()
-def best_items(model: Method, split: Split, users: Sequence[int], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Return some users' k best items that are not in their training history, and their scores, (users, k) each.
+def best_items(
+    model: Method, split: Split, users: Sequence[int], k: int = 10, mask: Sequence[str] = ("train",)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return some users' k best items that they do not have in the parts of `mask`, and their scores, (users, k) each.
 
     Where a user has fewer than k such items the rest is -1, with score -inf. Raises ``ValueError`` for a user outside
     0 .. U - 1, one without a training interaction where the method knows nothing to give them, or a split that the
@@ -223,13 +226,16 @@ def best_items(model: Method, split: Split, users: Sequence[int], k: int = 10) -
     _check_split("recommend", model, split)
     rows = np.asarray(users)
     if not np.issubdtype(rows.dtype, np.integer) or rows.size == 0 or rows.min() < 0 or rows.max() >= split.n_users:
-        raise ValueError(f"recommend: users = {users!r}, but users are whole numbers from 0 to {split.n_users - 1}.")
+        raise ValueError(
+            f"recommend: users = {users!r}, but users are whole numbers from 0 to {split.n_users - 1}, the rows of the "
+            f"data set's `users`, where their ids stand."
+        )
     if not isinstance(k, int | np.integer) or k < 1:
         raise ValueError(f"recommend: k = {k!r}, but it is a number of items, 1 or more.")
     rows = rows.astype(np.int64) if model.knows_newcomers else split.require_history(rows.astype(np.int64))
     model.eval()
     scores = model.score(torch.from_numpy(rows)).float().clone()
-    _mask_pairs(scores, rows, split, ("train",))
+    _mask_pairs(scores, rows, split, mask)
     top = top_items(scores, min(k, split.n_items))
     values = scores.gather(1, top)
     top = torch.where(values > -torch.inf, top, -1).numpy(force=True)
@@ -240,18 +246,37 @@ def best_items(model: Method, split: Split, users: Sequence[int], k: int = 10) -
     )
 
 
-def recommend(model: Method, split: Split, user: int, k: int = 10) -> pd.DataFrame:
-    """Return a user's k best items that are not in the training history, best first.
+def recommend(
+    model: Method,
+    split: Split,
+    user: int | Sequence[int] | None = None,
+    k: int = 10,
+    mask: Sequence[str] = ("train",),
+) -> pd.DataFrame:
+    """Return a user's k best items that are not in the parts of `mask`, best first; or those of many users.
 
-    Columns: item, score, relevant (held out in validation or test) and, where the data have them, title. Fewer rows
-    where fewer are left. Raises ``ValueError`` as ``best_items`` does.
+    Columns: item (its row), item_id, score, relevant (held out in validation or test) and, where the data have them,
+    title. With several users, or None for all whom the method has something to recommend, the columns user, user_id and
+    rank (from 1) stand before them. With `mask=("train", "valid", "test")` nobody is shown what they have already.
+    Fewer rows where fewer are left. Raises ``ValueError`` as ``best_items`` does.
     """
-    (items,), (scores,) = best_items(model, split, [user], k)
-    items, scores = items[items >= 0], scores[items >= 0]
-    held = np.concatenate([split.pairs(part)[1][split.pairs(part)[0] == user] for part in ("valid", "test")])
-    columns = {"item": items, "score": scores, "relevant": np.isin(items, held)}
-    if "title" in split.dataset.items:
-        columns["title"] = split.dataset.items["title"].to_numpy()[items]
+    if user is None:
+        users = np.arange(split.n_users) if model.knows_newcomers else np.flatnonzero(split.train_lengths)
+    else:
+        users = np.atleast_1d(np.asarray(user))
+    step = max(1, min(1024, CHUNK_ELEMENTS // split.n_items))
+    blocks = [best_items(model, split, users[n : n + step], k, mask) for n in range(0, max(len(users), 1), step)]
+    items, scores = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    held = [np.concatenate(ids) for ids in zip(split.pairs("valid"), split.pairs("test"), strict=True)]
+    relevant = _isin(users[:, None], items, *held, split.n_items)
+    row, place = np.nonzero(items >= 0)
+    items, data = items[row, place], split.dataset
+    columns = {"user": users[row], "user_id": data.users["user_id"].to_numpy()[users[row]], "rank": place + 1}
+    columns = {} if np.ndim(user) == 0 and user is not None else columns
+    columns |= {"item": items, "item_id": data.items["item_id"].to_numpy()[items]}
+    columns |= {"score": scores[row, place], "relevant": relevant[row, place]}
+    if "title" in data.items:
+        columns["title"] = data.items["title"].to_numpy()[items]
     return pd.DataFrame(columns)
 
 
@@ -290,13 +315,15 @@ def compare(
     A p-value over users speaks of these two trained models; that training again would give the same order, only
     seeds can tell.
     Raises ``ValueError`` for reports on other held-out interactions, ranked among other candidates, or without the
-    metric.
+    metric, and for a report beside a sequence.
     """
     from scipy import stats  # here, since it doubles the time to import the package
 
     if isinstance(a, Report) and isinstance(b, Report):
         _check_pair(a, b, metric)
         x, y = a.per_user[metric].to_numpy(), b.per_user[metric].to_numpy()
+    elif isinstance(a, Report) or isinstance(b, Report):
+        raise ValueError("compare: give two reports, or two sequences of figures, not one of each.")
     else:
         x, y = (np.asarray(values, dtype=np.float64) for values in (a, b))
     if x.shape != y.shape or x.ndim != 1 or len(x) < 2:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmrec_lite.memory import require_memory
-from mmrec_lite.ops import CHUNK_ELEMENTS, nearly_nearest, top_columns, unit_rows
+from mmrec_lite.ops import CHUNK_ELEMENTS, full_precision, nearly_nearest, top_columns, unit_rows
 
 # Said once by PyTorch about every CSR tensor; a student can do nothing about it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
@@ -119,7 +119,7 @@ class _EdgeDot(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         x, crow, col = ctx.saved_tensors
         graph = csr_graph(crow, col, grad.contiguous(), (len(x), len(x)))
-        return graph @ x + transpose_graph(graph) @ x, None, None
+        return _product(graph, x) + _product(transpose_graph(graph), x), None, None
 
 
 def knn_graph(x: Tensor, k: int, self_loops: bool = True, method: str = "exact") -> Tensor:
@@ -152,7 +152,7 @@ def knn_graph(x: Tensor, k: int, self_loops: bool = True, method: str = "exact")
             "Take a smaller k, or fewer items.",
         )
     unit = unit_rows(x)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision(unit):
         if not bool(torch.isfinite(unit).all()):
             row = int((~torch.isfinite(unit).all(dim=1)).nonzero()[0, 0])
             raise ValueError(f"knn_graph: row {row} of x has NaN or infinite values; repair or mask that item")
@@ -324,17 +324,24 @@ def transpose_graph(graph: Tensor) -> Tensor:
     return csr_graph(crow, rows[order], values[order], (graph.shape[1], graph.shape[0]))
 
 
+def _product(graph: Tensor, x: Tensor) -> Tensor:
+    """graph @ x, in 32 bits at least: there is no sparse product of 16 bits on a CPU. The result is as wide as x."""
+    wide = torch.promote_types(torch.promote_types(graph.dtype, x.dtype), torch.float32)
+    with full_precision(x):
+        return (graph.to(wide) @ x.to(wide)).to(x.dtype)
+
+
 class _ConstantProduct(torch.autograd.Function):
     """graph @ x for a graph without gradient, with the transpose at hand for the backward pass."""
 
     @staticmethod
     def forward(ctx, graph: Tensor, transpose: Tensor, x: Tensor) -> Tensor:
         ctx.transpose = transpose
-        return graph @ x
+        return _product(graph, x)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        return None, None, ctx.transpose @ grad.contiguous()
+        return None, None, _product(ctx.transpose, grad.contiguous())
 
 
 class _WeightedProduct(torch.autograd.Function):
@@ -344,14 +351,15 @@ class _WeightedProduct(torch.autograd.Function):
     def forward(ctx, values: Tensor, x: Tensor, crow: Tensor, col: Tensor, size: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(values, x, crow, col)
         ctx.size = size
-        return csr_graph(crow, col, values, size) @ x
+        return _product(csr_graph(crow, col, values, size), x)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         values, x, crow, col = ctx.saved_tensors
         grad = grad.contiguous()
         to_values = _edge_dots(grad, x, crow, col) if ctx.needs_input_grad[0] else None
-        to_x = transpose_graph(csr_graph(crow, col, values, ctx.size)) @ grad if ctx.needs_input_grad[1] else None
+        graph = csr_graph(crow, col, values, ctx.size)
+        to_x = _product(transpose_graph(graph), grad) if ctx.needs_input_grad[1] else None
         return to_values, to_x, None, None, None
 
 

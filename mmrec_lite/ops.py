@@ -11,10 +11,15 @@ from torch import Tensor
 
 from mmrec_lite import parallel
 
-__all__ = ["CHUNK_ELEMENTS", "nearly_nearest", "pairwise_infonce", "top_columns", "unit_rows"]
+__all__ = ["CHUNK_ELEMENTS", "full_precision", "nearly_nearest", "pairwise_infonce", "top_columns", "unit_rows"]
 
 CHUNK_ELEMENTS = 2**23  # one block of similarities: 32 MiB in float32, a few blocks live at a time
 TILE = 1536  # a side of the square tiles: 9 MiB in float32, small enough for a cache, large enough for fast products
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """A `with` block that leaves products as wide as their factors, also where training in mixed precision runs."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def top_columns(scores: Tensor, k: int) -> Tensor:
@@ -235,13 +240,20 @@ def pairwise_infonce(
 
     Shapes: views (M, N, d), fused (N, d), unit or zero rows -> scalar. Every negative counts `each` times in the
     partition sum. ``dtype`` is the arithmetic of the products and exponentials (default: that of the input); sums,
-    losses and gradients stay in the input's. Temperatures below 1/30, whose exponentials could leave the range of
-    float32, take a slower path with a maximum per row.
+    losses and gradients stay in the input's, in mixed precision as well. Low temperatures take a slower path with a
+    maximum per row: those below 1/30, whose exponentials could leave the range of float32, and with `each` > 1 those
+    below 0.1, where a positive taken out of a sum `each` times as large would take that sum's digits along.
     """
     if dtype == torch.float16:
         raise ValueError("pairwise_infonce: float16 cannot hold the exponentials, take torch.bfloat16 or torch.float32")
-    if temperature * 30 >= 1:
-        return _PairwiseInfoNCE.apply(views, fused, temperature, symmetric, dtype or views.dtype, each)
+    with full_precision(views):
+        if temperature * 30 >= 1 and (each == 1 or temperature >= 0.1):
+            return _PairwiseInfoNCE.apply(views, fused, temperature, symmetric, dtype or views.dtype, each)
+        return _stable_infonce(views, fused, temperature, symmetric, each)
+
+
+def _stable_infonce(views: Tensor, fused: Tensor, temperature: float, symmetric: bool, each: float) -> Tensor:
+    """`pairwise_infonce` by log-sum-exp, at any temperature."""
     n = len(fused)
     step = max(1, CHUNK_ELEMENTS // (2 * n))
     total = views.new_zeros(())

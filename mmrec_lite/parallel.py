@@ -56,6 +56,8 @@ Part = TypeVar("Part")
 def start(device: str = "auto", devices: int | str = 1, precision: str = "32-true") -> Fabric:
     """Return Fabric, with its processes running and connected where `devices` says more than one.
 
+    "auto" is a CUDA GPU where there is one, else the CPU: Apple's GPUs, which Fabric would take, know no sparse CSR
+    matrices, so that no method with a graph would run there.
     Under ``fabric run`` the command line's accelerator, devices, nodes and precision are taken. Started otherwise, the
     further processes run the same script again, so that all arrive here.
     Raises ``ValueError`` for a strategy other than ddp.
@@ -74,6 +76,7 @@ def start(device: str = "auto", devices: int | str = 1, precision: str = "32-tru
     if strategy not in (None, "auto", "ddp"):
         raise ValueError(f"fabric run --strategy {strategy}: only ddp is known here; every process holds the model.")
     device, devices = asked["accelerator"] or device, asked["devices"] or devices
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     several = str(devices) not in ("1", "auto") or nodes != "1"
     with _without("LT_STRATEGY"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(GPU|TPU|HPU) available.*")

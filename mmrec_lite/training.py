@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import check_candidates, evaluate
 from mmrec_lite.files import refuse_closed, write_tensors
 from mmrec_lite.methods.base import Method, Stage
+from mmrec_lite.methods.code import code_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -98,9 +100,10 @@ def fit(
     written there after every epoch, and a second call with the same model and split goes on where the first one
     ended, to the same final weights as without the break (all randomness of an epoch comes from seed, stage and
     epoch). `callback(row)` sees each epoch's row and ends the training by returning False. Ctrl-C restores the best
-    state so far and leaves the history in `model.history`. `device` and `precision` are Lightning Fabric's ("auto",
-    "cpu", "cuda"; "bf16-mixed" ...). `candidates` are those that validation ranks, "all" items or the "held-out" ones
-    of a cold-items split (see `evaluate`): choose the best epoch by the question that the test is going to ask.
+    state so far and leaves the history in `model.history`. `device` is "cpu", "cuda" or "auto", a CUDA GPU where there
+    is one; `precision` is Lightning Fabric's ("bf16-mixed" ...; graphs are propagated in 32 bits in any case).
+    `candidates` are those that validation ranks, "all" items or the "held-out" ones of a cold-items split (see
+    `evaluate`): choose the best epoch by the question that the test is going to ask.
 
     `devices=2` trains on two processes, each with the whole model and its share of every batch, to the result of one
     process; the others run the same script again up to here (`parallel.start`), or `fabric run` has started them.
@@ -239,9 +242,9 @@ class _Trainer:
         decay = stage.lr_decay(state.epoch) if stage.lr_decay else 1.0
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * decay
-        with torch.random.fork_rng():
-            generator = torch.Generator().manual_seed(_epoch_seed(self.model.seed, state.stage, state.epoch))
-            torch.manual_seed(generator.initial_seed())  # for dropout and samplers inside the loss
+        with _own_random_numbers(
+            self.fabric.device, _epoch_seed(self.model.seed, state.stage, state.epoch)
+        ) as generator:
             self.model.train()
             if stage.begin_epoch:
                 stage.begin_epoch(state.epoch)
@@ -364,6 +367,18 @@ class _Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
+@contextlib.contextmanager
+def _own_random_numbers(device: torch.device, seed: int) -> Iterator[torch.Generator]:
+    """Draw from `seed` for a while: the generator yielded, and PyTorch's own for dropout and samplers inside a loss.
+
+    Only the generators that training draws from are set and put back: PyTorch's default would wake up every GPU.
+    """
+    on_cpu = device.type == "cpu"
+    with torch.random.fork_rng(devices=[]) if on_cpu else torch.random.fork_rng([device], device_type=device.type):
+        (torch.default_generator.manual_seed if on_cpu else torch.manual_seed)(seed)
+        yield torch.Generator().manual_seed(seed)
+
+
 def _epoch_seed(seed: int, stage: int, epoch: int) -> int:
     """Derive an epoch's seed, so that a resumed run draws what an uninterrupted one would have drawn."""
     return (seed * 1_000_003 + stage * 10_007 + epoch) % 2**63
@@ -371,13 +386,14 @@ def _epoch_seed(seed: int, stage: int, epoch: int) -> int:
 
 def _identity(model: Method, candidates: str) -> dict[str, Any]:
     """Return what must agree between a checkpoint and the training that goes on with it."""
+    code = code_of(type(model))
     return {
         "method": model.name,
         "config": model.config.model_dump(mode="json"),
         "seed": model.seed,
         "split": model.split_hash,
         "choice of candidates": candidates,
-    }
+    } | ({"code": code} if code else {})
 
 
 def _named(saved: dict[str, Any], prefix: str) -> dict[str, Tensor]:
@@ -407,7 +423,7 @@ def _read_checkpoint(file: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
             f"finish it with the program that wrote it, or delete it."
         )
     for key, mine in identity.items():
-        theirs = header[key]
+        theirs = header.get(key)
         if theirs == mine:
             continue
         if key == "config":

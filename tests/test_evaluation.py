@@ -156,6 +156,38 @@ def test_recommend_shows_titles_and_hits(split, model):
     assert table["score"].is_monotonic_decreasing
     held = {*split.dataset.interactions.loc[np.r_[split.valid, split.test]].query("user == 3")["item"]}
     assert table["relevant"].tolist() == [i in held for i in table["item"]]
+    assert table["item_id"].tolist() == [split.dataset.items["item_id"][i] for i in table["item"]]
+
+
+def test_recommendations_for_all_are_those_for_each(split, model, monkeypatch):
+    monkeypatch.setattr("mmrec_lite.evaluation.CHUNK_ELEMENTS", 7 * split.n_items)  # several blocks
+    table = mm.recommend(model, split, k=4)
+    assert sorted(table["user"].unique()) == list(range(split.n_users))
+    for user in (0, 3, 59):
+        part = table[table["user"] == user].reset_index(drop=True)
+        assert part["rank"].tolist() == [1, 2, 3, 4] and set(part["user_id"]) == {f"u{user}"}
+        pd.testing.assert_frame_equal(
+            part.drop(columns=["user", "user_id", "rank"]), mm.recommend(model, split, user, 4)
+        )
+    some = mm.recommend(model, split, [5, 3], k=2)
+    assert some["user"].tolist() == [5, 5, 3, 3]
+    with pytest.raises(ValueError, match="users are whole numbers"):
+        mm.recommend(model, split, [])
+
+
+def test_what_is_had_already_is_recommended_to_nobody(split, model):
+    table = mm.recommend(model, split, k=split.n_items, mask=("train", "valid", "test"))
+    log = split.dataset.interactions
+    assert not {*zip(table["user"], table["item"], strict=True)} & {*zip(log["user"], log["item"], strict=True)}
+    assert len(table) + len(log) == split.n_users * split.n_items and not table["relevant"].any()
+
+
+def test_who_took_nothing_is_left_out_of_all(split):
+    log = split.dataset.interactions
+    log = log.assign(split=np.where(log["user"] == 4, "test", np.where(log.index % 7 == 0, "valid", "train")))
+    given = mm.split(split.dataset.replace(interactions=log), "given")
+    assert 4 not in set(mm.recommend(mm.create("item_knn", given), given, k=1)["user"])
+    assert 4 in set(mm.recommend(mm.create("popularity", given), given, k=1)["user"])
 
 
 @pytest.mark.parametrize(
@@ -272,3 +304,19 @@ def test_a_list_has_a_length(split, k):
 
 def test_one_cut_off_needs_no_list(split, model):
     assert set(mm.evaluate(model, split, ks=20).metrics) == set(mm.evaluate(model, split, ks=(20,)).metrics)
+
+
+@pytest.mark.parametrize("k", [0, -3, 2.5])
+def test_slices_are_of_a_cut_off(split, model, k):
+    with pytest.raises(ValueError, match="at least one cut-off"):
+        mm.evaluate(model, split).slices(k=k)
+
+
+def test_a_report_is_not_compared_with_figures(split, model):
+    with pytest.raises(ValueError, match="two reports, or two sequences"):
+        mm.compare(mm.evaluate(model, split), [0.1, 0.2])
+
+
+def test_a_number_of_candidates_of_any_width(split, model):
+    found, expected = (mm.evaluate(model, split, candidates=n).top for n in (np.int64(6), 6))
+    np.testing.assert_array_equal(found, expected)

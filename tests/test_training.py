@@ -11,9 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mmrec_lite as mm
+from mmrec_lite import parallel
 from mmrec_lite.methods.backbones import LightGCN
 from mmrec_lite.methods.base import Stage
-from mmrec_lite.training import CheckpointError, TrainingDiverged, make_optimizer
+from mmrec_lite.training import CheckpointError, TrainingDiverged, _own_random_numbers, make_optimizer
 from tests.tiny import tiny_shop
 
 
@@ -350,3 +351,31 @@ def test_a_stage_that_the_checkpoint_has_left_behind_is_not_trained_again(staged
     with pytest.raises(CheckpointError, match=r"is past the stages to train \(pretrain\): it holds 'recommend'"):
         mm.fit(pamd(staged), staged, stages=["pretrain"], checkpoint=tmp_path, progress=False)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["lightgcn", "ngcf", "mixgcf", "micro", "mcptr"])
+@pytest.mark.filterwarnings("ignore:mcptr. data set")
+def test_mixed_precision_trains_what_has_a_graph(split, name):
+    """A CPU has no sparse product of 16 bits; what is propagated stays in 32."""
+    settings = {"epochs": 2} | {"mcptr": {"pretrain_epochs": 1}, "micro": {"negatives": None}}.get(name, {})
+    narrow, wide = (make(split, name, **settings) for _ in range(2))
+    found = mm.fit(narrow, split, precision="bf16-mixed", device="cpu", progress=False)
+    expected = mm.fit(wide, split, device="cpu", progress=False)
+    assert found.frame["loss"].tolist() == pytest.approx(expected.frame["loss"].tolist(), rel=0.02)
+    assert all(weight.dtype == torch.float32 for weight in narrow.parameters())
+
+
+def test_auto_is_no_device_without_sparse_matrices(monkeypatch):
+    monkeypatch.setattr("lightning_fabric.accelerators.MPSAccelerator.is_available", lambda: True)  # a Mac
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert parallel.start().device.type == "cpu"
+
+
+def test_random_numbers_on_the_cpu_wake_up_no_gpu(monkeypatch):
+    """PyTorch's default puts the random state of every GPU back, and makes a context on each for it."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: pytest.fail(f"GPU {device} was asked"))
+    before = torch.get_rng_state()
+    with _own_random_numbers(torch.device("cpu"), 3) as generator:
+        assert torch.equal(torch.rand(2), torch.rand(2, generator=generator))
+    assert torch.equal(torch.get_rng_state(), before)

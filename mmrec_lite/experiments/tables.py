@@ -19,12 +19,14 @@ FORMATS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 
 
 def mean_and_sd(rows: pd.DataFrame, metrics: Sequence[str] = METRICS, by: str = "label") -> pd.DataFrame:
-    """Summarise runs over their seeds: mean and sample standard deviation of each metric, and the number of runs.
+    """Summarise runs over their seeds: mean and sample standard deviation of each metric, and the runs that have all.
+
+    A run that failed has no figure and is left out.
 
     Raises ``ValueError`` where a label's runs differ in more than the seed.
     """
     _require(rows, *metrics, by)
-    groups = rows.groupby(by, sort=False)
+    groups = rows.dropna(subset=list(metrics)).groupby(by, sort=False)
     table = {f"{m} {what}": groups[m].agg(what) for m in metrics for what in ("mean", "std")}
     return pd.DataFrame(table | {"runs": groups.size()}).astype({"runs": np.int64})
 

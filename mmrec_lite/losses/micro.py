@@ -32,7 +32,7 @@ def micro_contrast(
     without replacement by ``generator``: they are anchors and one another's negatives, each negative weighted by
     (I - 1) / n so that the partition sum keeps its size. ``dtype=torch.bfloat16`` computes the pair
     terms in bfloat16 and sums them in float32.
-    Raises ``ValueError`` for shapes that differ, a temperature <= 0 or negatives outside [1, I).
+    Raises ``ValueError`` for shapes that differ, a temperature <= 0 or negatives < 1; I - 1 or more are all there are.
 
     Source: MICRO Eq. 10-12. Differs: loss = minus the paper's mutual information, averaged over modalities as printed
     (released: summed over modalities).

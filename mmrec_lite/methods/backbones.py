@@ -132,10 +132,11 @@ class MF(VectorMethod):
     name = "mf"
     summary = "matrix factorisation with BPR"
     source = "Rendle et al., UAI 2009"
+    config: PairwiseHyperparameters
     Config = CollaborativeConfig
     profiles: ClassVar = {"paper": {}, "lecture": {**LECTURE, "l2": 0.1}}
 
-    def __init__(self, split: Split, config: CollaborativeConfig, seed: int):
+    def __init__(self, split: Split, config: PairwiseHyperparameters, seed: int):
         super().__init__(split, config, seed)
         self.batches = PairBatches(split, config.batch_size)
         self.backbone = make_backbone(self.name, split, config.dim, **self._graph_options(config))

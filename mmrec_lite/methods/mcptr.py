@@ -69,6 +69,7 @@ class MCPTR(VectorMethod):
     name = "mcptr"
     summary = "vectors pre-trained on reviews, content and co-occurrence, fine-tuned by LightGCN with mixed negatives"
     source = "Liu et al., ICMR 2022"
+    config: MCPTRConfig
     Config = MCPTRConfig
     pretrained: ClassVar[tuple[str, ...]] = ("pretraining.",)
     profiles: ClassVar = {

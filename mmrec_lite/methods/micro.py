@@ -57,6 +57,7 @@ class MICRO(VectorMethod):
     name = "micro"
     summary = "item graphs mined from content, fused by attention under a contrastive loss"
     source = "Zhang et al., TKDE 2022"
+    config: MICROConfig
     Config = MICROConfig
     profiles: ClassVar = {
         "paper": {},
@@ -188,7 +189,7 @@ class MICRO(VectorMethod):
         user, item = self.backbone()
         if self.config.variant == "cf":
             return user, item
-        return user, item + unit_rows(self.fuse()[1])
+        return user, (item + unit_rows(self.fuse()[1])).to(user.dtype)
 
     def loss(self, batch: Triples) -> dict[str, Tensor]:
         """Eq. 15-16: the terms `bpr`, `contrast` (times beta) and `l2` of one batch."""

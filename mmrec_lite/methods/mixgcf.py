@@ -34,6 +34,7 @@ class MixGCF(LightGCN):
     name = "mixgcf"
     summary = "LightGCN against hard negatives mixed from 64 candidates"
     source = "Huang et al., KDD 2021"
+    config: MixGCFConfig
     Config = MixGCFConfig
     profiles: ClassVar = {
         "paper": {},

@@ -81,6 +81,7 @@ class MP4SR(SequenceMethod):
     name = "mp4sr"
     summary = "pre-trained transformer over histories of mixed text and picture words, fine-tuned with item IDs"
     source = "Zhang et al., 2024 (Multimodal Pre-training for Sequential Recommendation via Contrastive Learning)"
+    config: MP4SRConfig
     Config = MP4SRConfig
     profiles: ClassVar = {
         "paper": {},
@@ -244,7 +245,7 @@ class MP4SR(SequenceMethod):
         many, items = items is None, torch.arange(self.n_items, device=self.device) if items is None else items
         return parallel.mapped(lambda part: self.item_vectors(name, part, many), items)
 
-    def _similarity(self) -> dict[str, float | bool]:
+    def _similarity(self) -> dict[str, Any]:
         c = self.config
         return {"normalize": True, "temperature": c.finetune_temperature or c.temperature} if c.normalize else {}
 

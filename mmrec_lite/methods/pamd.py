@@ -83,6 +83,7 @@ class PAMD(Method):
     name = "pamd"
     summary = "two modalities parted into common and specific, pre-trained, weighed by attention"
     source = "Han et al., WWW 2022"
+    config: PAMDConfig
     Config = PAMDConfig
     profiles: ClassVar = {
         "paper": {},

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from mmrec_lite.data.splits import Split
@@ -65,15 +67,15 @@ class ItemKNN(Method):
 
     def __init__(self, split: Split, config: UntrainedConfig, seed: int):
         super().__init__(split, config, seed)
-        history = split.matrix("train")
-        self.register_buffer("taken", from_scipy(history.tocsr()), persistent=False)
-        self.register_buffer("takers", from_scipy(history.T.tocsr()), persistent=False)
+        self.interactions = split.matrix("train")
+        self.register_buffer("taken", from_scipy(self.interactions), persistent=False)
+        self.register_buffer("takers", from_scipy(self.interactions.T.tocsr()), persistent=False)
         counts = torch.tensor(split.train_counts, dtype=torch.float32)
         self.register_buffer("scale", torch.where(counts > 0, counts.clamp(min=1).rsqrt(), 0.0)[:, None])
 
     def score(self, users: Tensor) -> Tensor:
         """Return sum_j |U_i and U_j| / sqrt(|U_i| |U_j|) over the user's items j (B, I)."""
-        own = self.takers @ _one_hot(users, self.n_users, self.device)
+        own = _histories(self.interactions, users, self.device)
         return (self.scale * (self.takers @ (self.taken @ (self.scale * own)))).T
 
 
@@ -96,13 +98,13 @@ class ContentKNN(Method):
         self.modalities = data.check_modalities(config.modalities or data.modalities)
         if not self.modalities:
             raise ValueError(f"content_knn needs features, but data set {data.name!r} has none.")
-        self.register_buffer("takers", from_scipy(split.matrix("train").T.tocsr()), persistent=False)
+        self.interactions = split.matrix("train")
         for name in self.modalities:
             self.register_buffer(f"unit_{name}", unit_rows(torch.from_numpy(data.dense(name))), persistent=False)
 
     def score(self, users: Tensor) -> Tensor:
         """Return the mean cosine over the modalities (B, I)."""
-        own = self.takers @ _one_hot(users, self.n_users, self.device)
+        own = _histories(self.interactions, users, self.device)
         units = [getattr(self, f"unit_{name}") for name in self.modalities]
         return torch.stack([unit_rows(own.T @ unit) @ unit.T for unit in units]).mean(dim=0)
 
@@ -148,6 +150,7 @@ class Oracle(Method):
         return torch.as_tensor(oracle_scores(self.dataset, users.cpu().numpy(), at=self.at, groups=self.groups))
 
 
-def _one_hot(users: Tensor, n_users: int, device: torch.device) -> Tensor:
-    """One column a user: (U, B) float32."""
-    return torch.nn.functional.one_hot(users.to(device), n_users).T.float()
+def _histories(interactions: csr_array, users: Tensor, device: torch.device) -> Tensor:
+    """What each of some users took, a column each: (U, I) and (B,) -> (I, B) float32."""
+    rows = interactions[users.cpu().numpy()].toarray()
+    return torch.from_numpy(np.ascontiguousarray(rows.T)).to(device)

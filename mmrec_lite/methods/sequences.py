@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -47,6 +47,7 @@ class SequenceMethod(Method):
     training goes on or other weights are loaded.
     """
 
+    config: SequenceConfig
     Config = SequenceConfig
     knows_newcomers = True  # what is popular
 
@@ -97,7 +98,7 @@ class SequenceMethod(Method):
         targets = batch.items[:, 1:][batch.cases]
         return next_item_cross_entropy(chosen, tables, targets, **self._similarity(), barred=self.barred)
 
-    def _similarity(self) -> dict[str, float | None]:
+    def _similarity(self) -> dict[str, Any]:
         return {"normalize": True, "temperature": self.config.temperature} if self.config.normalize else {}
 
     # Scoring -------------------------------------------------------------------------------------------------------

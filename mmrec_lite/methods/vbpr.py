@@ -37,6 +37,7 @@ class VBPR(VectorMethod):
     name = "vbpr"
     summary = "matrix factorisation that also scores an item's features"
     source = "He and McAuley, AAAI 2016"
+    config: VBPRConfig
     Config = VBPRConfig
     profiles: ClassVar = {"paper": {}, "lecture": {"lr": 5e-3, "l2": 0.3, "epochs": 120, "patience": 15}}
 

@@ -98,3 +98,8 @@ def test_points_of_a_grid_are_no_sample(rows):
         summarise(pd.concat([rows, rows]))
     labelled = grid.assign(label=grid["label"] + ", " + grid["set dim"].astype(str))
     assert set(summarise(labelled)["runs"]) == set(summarise(rows)["runs"])
+
+
+def test_a_run_that_failed_is_no_run_of_a_mean(rows):
+    failed = pd.DataFrame([{"label": "mf", "seed": 6, "error": "MemoryError: full"}])
+    pd.testing.assert_frame_equal(mean_and_sd(pd.concat([rows, failed])), mean_and_sd(rows))
