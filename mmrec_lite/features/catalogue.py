@@ -11,7 +11,7 @@ from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset
 
 from .encoding import encode_pictures
 from .image import ImageEncoder
-from .keywords import image_to_words
+from .keywords import image_to_words, word_list
 from .pictures import MAX_PIXELS, PictureReport
 from .text import TextEncoder, encode_sentences
 
@@ -39,9 +39,9 @@ def add_features(
     With ``text``: the feature "text" (of `items["text"]`, else the title; an empty one is a missing modality), the
     sequences "sentences" and, where `interactions` has reviews, "reviews". With ``image``: the feature "image" of the
     pictures below `image_root`: those in the column `images` (several an item, separated by "|"), or in `image`, or by
-    item id in ``pictures``;
-    with both and ``keywords`` > 0 the sequence "keywords" (``vocabulary``: any words, else those of the texts). An item
-    whose pictures are all unusable loses them and lacks the modality. Vectors are stored in float16. Raises
+    item id in ``pictures``; with both and ``keywords`` > 0 the sequence "keywords" (``vocabulary``: any words, else
+    those of the texts; left out, as the card says, where the image encoder knows no more than ``keywords`` of them). An
+    item whose pictures are all unusable loses them and lacks the modality. Vectors are stored in float16. Raises
     `DataError` where there is nothing to encode. Source: MP4SR Eq. 1-2, MCPTR Eq. 3.
     """
     report = PictureReport()
@@ -49,12 +49,14 @@ def add_features(
     encoders: dict = dict(data.card.get("encoders", {}))
     items = data.items
     words = _texts(data) if text is not None or image is not None else []
+    if image is not None:
+        names = _names(data, pictures)
+        image.width  # noqa: B018  (loads the model: one that cannot be had costs no encoding of texts)
     if text is not None:
         text.cache = cache if cache is not None else text.cache
         _add_texts(data, text, words, changes, sentences, reviews, language, progress)
         encoders["text"] = {"model": text.model, "sha256": text.fingerprint, "sentences": f"pysbd, {language}"}
     if image is not None:
-        names = _names(data, pictures)
         vectors, present, report = encode_pictures(
             names, image, data.image_root, cache=cache, workers=workers, max_pixels=max_pixels, progress=progress
         )
@@ -68,13 +70,24 @@ def add_features(
             items = items.assign(images=["|".join(n for n in entry if n not in bad) for entry in several])
         encoders["image"] = {"model": image.model, "pretrained": image.pretrained, "sha256": image.fingerprint}
         if text is not None and keywords:
-            spoken = image_to_words(vectors, image, vocabulary, texts=None if vocabulary else words, n=keywords)
-            lists = [[" ".join(row)] if row else [] for row in spoken]
-            _add_sentences("keywords", lists, text, changes, progress)
-            items = items.assign(keywords=[" ".join(row) for row in spoken])
-            encoders["keywords"] = {"words a picture": keywords, "vocabulary": "given" if vocabulary else "the texts'"}
+            spoken, encoders["keywords"] = _spoken(vectors, image, words, vocabulary, keywords)
+            if spoken:
+                _add_sentences("keywords", spoken, text, changes, progress)
+                items = items.assign(keywords=["".join(row) for row in spoken])
     card = data.card | {"encoders": encoders} | ({"pictures": report.card()} if image is not None else {})
     return data.replace(items=items, card=card, **changes), report
+
+
+def _spoken(
+    vectors: np.ndarray, encoder: ImageEncoder, texts: Sequence[str], vocabulary: Sequence[str] | None, n: int
+) -> tuple[list[list[str]], dict | str]:
+    """Each picture's words as one string in a list, empty without a picture; nothing where they are left out. Card."""
+    chosen = word_list(texts) if vocabulary is None else vocabulary
+    known = int(encoder.knows(chosen).sum()) if chosen else 0
+    if vocabulary is None and known <= n:  # all pictures would have the same words
+        return [], f"left out: {n} words a picture, but of the texts' words the image encoder knows {known}"
+    lists = [[" ".join(row)] if row else [] for row in image_to_words(vectors, encoder, chosen, n=n)]
+    return lists, {"words a picture": n, "vocabulary": "the texts'" if vocabulary is None else "given"}
 
 
 def _texts(data: MultimodalDataset) -> list[str]:

@@ -25,13 +25,19 @@ LOG = pd.DataFrame(
     }
 )
 ITEMS = pd.DataFrame({"item": ["c", "a", "d", "b"], "title": ["C", "A", "D", "B"], "brand": ["x", None, "y", "x"]})
-IMAGE = np.array([[3.0, 3], [1, 1], [0, 0], [2, 2]], dtype=np.float32)
+IMAGE = np.array([[3.0, 1], [1, 1], [0, 0], [2, 3]], dtype=np.float32)
 
 
 def pairs(shop: MultimodalDataset) -> list[tuple[str, str]]:
     """The interactions by their original ids."""
     users, items = shop.users["user_id"], shop.items["item_id"]
     return [(users[user], items[item]) for user, item in shop.interactions[["user", "item"]].to_numpy()]
+
+
+def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path):
+    (tmp_path / "log.csv").write_bytes("user;item\nJosé;1\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"log.csv: not readable as .csv: it is no UTF-8 .*Excel: 'CSV UTF-8'"):
+        read_frames(tmp_path / "log.csv")
 
 
 class TestUnderstood:
@@ -61,6 +67,50 @@ class TestUnderstood:
         (tmp_path / "log.csv").write_text("user,item\n007,NA\n7,01\n007,1\n")
         shop = read_frames(tmp_path / "log.csv")
         assert pairs(shop) == [("007", "NA"), ("7", "01"), ("007", "1")]
+
+    @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+    def test_a_table_as_excel_writes_it_with_decimal_commas(self, tmp_path, suffix):
+        log = pd.DataFrame({
+            "user": ["a@b.de", "c@d.de"], "Artikelnr": ["00123", "123"], "stars": [4.5, 3.0],
+            "when": ["31.12.2025 14:05", "1.2.2024"],
+        })  # fmt: skip
+        items = pd.DataFrame({"Artikelnr": ["00123", "123"], "title": ["Käse, jung", "Tee"], "price": [1.5, 20.25]})
+        for name, table in (("log", log), ("items", items)):
+            table.to_csv(tmp_path / f"{name}{suffix}", sep=";", decimal=",", index=False, encoding="utf-8-sig")
+        shop = read_frames(tmp_path / f"log{suffix}", tmp_path / f"items{suffix}",
+                           item="Artikelnr", timestamp="when", rating="stars")  # fmt: skip
+        assert pairs(shop) == [("a@b.de", "00123"), ("c@d.de", "123")]
+        assert shop.interactions["rating"].tolist() == [4.5, 3.0] and shop.items["price"].tolist() == [1.5, 20.25]
+        assert shop.items["title"].tolist() == ["Käse, jung", "Tee"]
+        times = pd.to_datetime(shop.interactions["timestamp"], unit="s").tolist()
+        assert times == [pd.Timestamp("2025-12-31 14:05"), pd.Timestamp("2024-02-01")]
+
+    def test_orders_of_products_that_are_no_more_may_be_left_out(self):
+        log = pd.DataFrame({"user": ["u", "u", "u", "v"], "item": ["gone", "gone", "a", "old"]})
+        items = pd.DataFrame({"item": ["a", "b"]})
+        with pytest.raises(DataError, match=r"row 0 has item 'gone'.*3 such rows.*drop_unknown=True"):
+            read_frames(log, items)
+        shop = read_frames(log, items, drop_unknown=True)
+        assert pairs(shop) == [("u", "a")] and shop.items["item_id"].tolist() == ["a", "b"]
+        assert [(step["interactions"], step["items"]) for step in shop.card["counts"]] == [(4, 3), (1, 1)]
+        with pytest.raises(DataError, match=r"row 0 has item 'gone'.*2 such rows"):  # the wrong column, most likely
+            read_frames(log[:2], items, drop_unknown=True)
+        with pytest.raises(DataError, match=r"min_user=2, min_item=0 leave no row"):  # what is dropped does not count
+            read_frames(log, items, drop_unknown=True, min_user=2)
+
+    def test_a_column_of_prices_is_said_to_tell_no_items_apart(self):
+        price, classes = np.array([[9.5], [20], [0], [3]]), np.array([[1, 0], [0, 1], [0, 0], [1, 0]])
+        shop = read_frames(LOG, ITEMS, {"price": price, "class": classes, "image": IMAGE}, missing="zero")
+        said = [note.split(":")[0] for note in shop.card["notes"] if "all rows point one way" in note]
+        assert said == ["price"] and len(shop.features["price"]) == 4
+
+    def test_ids_that_are_one_but_for_capitals_are_kept_apart_and_named(self):
+        log = pd.DataFrame({"user": ["Ann@b.de", "ann@b.de ", "eve@b.de"], "item": ["a", "a", "b"]})
+        shop = read_frames(log)
+        assert shop.n_users == 3
+        assert shop.card["notes"] == [
+            "users: 1 of 3 ids are another's but for capitals or spaces, as 'Ann@b.de' and 'ann@b.de '; kept apart"
+        ]
 
     def test_numbers_and_strings_of_one_id_meet(self):
         log = pd.DataFrame({"user": [1.0, 2.0], "item": [10, 2]})
@@ -225,6 +275,9 @@ class TestTimes:
             ([1_600_000_000, 1_600_000_000_000], None, "in row 0 reads as 's' but .* in row 1 as 'ms'.*time_unit"),
             ([0, 1_600_000_000], None, "0 in row 0 reads as 'order' but 1600000000 in row 1 as 's'"),
             (["2020-01-01", "last week"], None, "row 1 has when 'last week', which is no date .*ISO 8601"),
+            (["31.12.2025", "12.31.2025"], None, "row 1 has when '12.31.2025', which is no date"),
+            (["31.12.2025", "12/31/2025"], None, "row 1 has when '12/31/2025', which is no date"),
+            (["31.12.2025", "31.12.25"], None, "row 1 has when '31.12.25', which is no date"),
             (["2020-01-01", None], None, r"row 1 has when .* no date .*\(1 such rows\)"),
             ([1], "minutes", "unknown time_unit 'minutes'; there are: order, s, ms, us, ns"),
         ],

@@ -211,6 +211,30 @@ def test_one_call_makes_what_the_methods_read(folder):
     assert full.card["encoders"]["image"]["sha256"] == "c" * 64
 
 
+def test_keywords_are_left_out_where_the_texts_have_too_few_words(folder):
+    data = catalogue(folder, text=["Rote Tasse", "Rote Tasse red", "red", ""], image=["red.png", "green.png", "", ""])
+    full, _ = add_features(data, Cached(), Colour(), keywords=1)
+    assert full.modalities == ("text", "image") and full.present["image"].tolist() == [True, True, False, False]
+    assert "keywords" not in full.sequences and "keywords" not in full.items
+    assert full.card["encoders"]["keywords"] == (
+        "left out: 1 words a picture, but of the texts' words the image encoder knows 1"
+    )
+    with pytest.raises(ValueError, match="n=1 words a picture were asked for, but the encoder knows 0"):
+        add_features(data, Cached(), Colour(), keywords=1, vocabulary=["Tasse"])
+
+
+def test_a_picture_model_that_cannot_be_had_costs_no_encoding_of_texts(folder):
+    class Gone(Colour):
+        @property
+        def width(self):
+            raise ValueError("could not be loaded")
+
+    texts = Cached()
+    with pytest.raises(ValueError, match="could not be loaded"):
+        add_features(catalogue(folder, text=list("wxyz"), image=["red.png", "", "", ""]), texts, Gone())
+    assert texts.encoded == 0
+
+
 def test_a_picture_that_cannot_be_used_leaves_both_columns(folder, tmp_path):
     data = catalogue(folder, image=["gone.png", "red.png", "", ""],
                      images=["gone.png|red.png|cut.jpg", "red.png|green.png", "", None])  # fmt: skip

@@ -48,6 +48,7 @@ def read_frames(
     time_unit: str | None = None,
     missing: str | Mapping[str, str] | None = None,
     drop_duplicates: bool = False,
+    drop_unknown: bool = False,
     min_user: int = 0,
     min_item: int = 0,
     name: str | None = None,
@@ -64,9 +65,12 @@ def read_frames(
     NaN is refused and zeros are values like others.
     Pictures: a folder or zip archive. `image` holds file names, with or without ending; without such a column
     a picture is called after the item's id.
-    Times: seconds, milliseconds, ... (`time_unit`, told by their size if None) or ISO dates; kept in seconds.
-    `drop_duplicates` keeps the first row of each (user, item); `min_user` and `min_item` drop users and items
-    with fewer interactions, over and over until none is left. The card tells what was read and done.
+    Times: seconds, milliseconds, ... (`time_unit`, told by their size if None), ISO dates or 31.12.2025 14:05; kept in
+    seconds.
+    Every row counts as taken: returns and cancelled orders are the caller's to take out before. `drop_duplicates` keeps
+    the first row of each (user, item), `drop_unknown` drops the rows of items that the items table lacks; `min_user`
+    and `min_item` drop users and items with fewer interactions, over and over until none is left. The card tells what
+    was read and done.
     Raises `DataError`, which names file, row and remedy.
     """
     name = check_name(name or _name(interactions), "name")
@@ -83,8 +87,10 @@ def read_frames(
     if images is not None:
         catalogue, note = match_pictures(images, catalogue, items_name, image)
         notes.append(note)
-    places = _places(rows["item"], catalogue, table_name, items_name)
-    kept, counts = _kept(rows, places, table_name, drop_duplicates, min_user, min_item)
+    notes += _alike(rows["user"])
+    places = _places(rows["item"], catalogue, table_name, items_name, drop_unknown)
+    known = places < len(catalogue)
+    kept, counts = _kept(rows, places, known, table_name, drop_duplicates, min_user, min_item)
     if finer is not None:
         kept = kept[np.argsort(finer[kept], kind="stable")]
         notes.append("rows sorted by time, since whole seconds do not hold their order")
@@ -96,7 +102,12 @@ def read_frames(
         "time": time,
         "rows": {"read": len(rows), "kept": len(kept)},
         "counts": counts,
-        "filter": {"drop_duplicates": drop_duplicates, "min_user": min_user, "min_item": min_item},
+        "filter": {
+            "drop_duplicates": drop_duplicates,
+            "drop_unknown": drop_unknown,
+            "min_user": min_user,
+            "min_item": min_item,
+        },
         "notes": notes,
     }
     user_ids, numbers = _numbered(rows["user"].iloc[kept])
@@ -200,24 +211,42 @@ def _sentences(pieces: Sequence[str]) -> str:
     return " ".join(ended + pieces[-1:])
 
 
-def _places(ids: pd.Series, catalogue: pd.DataFrame, table_name: str, items_name: str) -> np.ndarray:
-    """The catalogue's row of each interaction's item."""
+def _alike(users: pd.Series) -> list[str]:
+    """A note where ids differ in capitals or outer spaces alone, as e-mail addresses do: one person, counted as two."""
+    ids = pd.Series(pd.unique(users), dtype=object)
+    plain = ids.map(lambda name: name.strip().casefold())
+    again = plain.duplicated().to_numpy()
+    if not again.any():
+        return []
+    row = int(again.argmax())
+    pair = f"{ids[int((plain == plain[row]).to_numpy().argmax())]!r} and {ids[row]!r}"
+    return [
+        f"users: {int(again.sum())} of {len(ids)} ids are another's but for capitals or spaces, as {pair}; kept apart"
+    ]
+
+
+def _places(
+    ids: pd.Series, catalogue: pd.DataFrame, table_name: str, items_name: str, drop_unknown: bool
+) -> np.ndarray:
+    """The catalogue's row of each interaction's item; beyond its last for an item that it lacks and that is dropped."""
     places = pd.Index(catalogue["item_id"], dtype=object).get_indexer(ids)
     unknown = places < 0
-    if unknown.any():
+    if unknown.any() and (unknown.all() or not drop_unknown):
         row = int(unknown.argmax())
         raise DataError(
             f"{table_name}: row {row} has item {ids.iloc[row]!r}, which is not among the {len(catalogue)} "
             f"items of {items_name}; the first is {catalogue['item_id'].iloc[0]!r} "
-            f"({int(unknown.sum())} such rows). Add the items, drop the rows, or name the items' id column with "
-            f"item_key=... (--item-key)."
+            f"({int(unknown.sum())} such rows). Add the items, drop the rows (drop_unknown=True), or name the "
+            f"items' id column with item_key=... (--item-key)."
         )
+    places[unknown] = len(catalogue) + pd.factorize(ids[unknown])[0]
     return places
 
 
 def _kept(
     rows: pd.DataFrame,
     places: np.ndarray,
+    known: np.ndarray,
     table_name: str,
     drop_duplicates: bool,
     min_user: int,
@@ -225,7 +254,7 @@ def _kept(
 ) -> tuple[np.ndarray, list[dict]]:
     """The rows that stay, ascending: no pair twice, enough interactions for each user and item; counts by step."""
     users = pd.factorize(rows["user"])[0]
-    again = pd.DataFrame({"user": users, "item": places}).duplicated().to_numpy()
+    again = pd.DataFrame({"user": users, "item": places}).duplicated().to_numpy() & known
     if again.any() and not drop_duplicates:
         row = int(again.argmax())
         earlier = int(((users == users[row]) & (places == places[row])).argmax())
@@ -234,8 +263,10 @@ def _kept(
             f"item {rows['item'].iloc[row]!r}); {int(again.sum())} rows repeat an earlier pair. Pass "
             f"drop_duplicates=True (--drop-duplicates) to keep the first row of each."
         )
-    kept = np.flatnonzero(~again)
     counts = [counted("read", users, places)]
+    if not known.all():
+        counts.append(counted("items that the table lacks are left out", users[known], places[known]))
+    kept = np.flatnonzero(known & ~again)
     if drop_duplicates:
         counts.append(counted(FIRST, users[kept], places[kept]))
     if min_user > 1 or min_item > 1:

@@ -65,7 +65,20 @@ def mark_missing(
             notes.append(f"{modality}: {int(absent.sum())} of {len(matrix)} items lack it")
         elif zeros:
             notes.append(f"{modality}: {zeros} rows of zeros taken as they are (missing='zero': items lack it)")
+        if _one_direction(vectors[modality]):
+            notes.append(
+                f"{modality}: all rows point one way, so that no two items differ by their cosine, which most methods "
+                f"compare them by; cut numbers such as prices into classes, a column each"
+            )
     return vectors, present, notes
+
+
+def _one_direction(matrix: np.ndarray) -> bool:
+    """Whether rows differ in length alone, as a column of prices does; zeros left out, up to 2,000 rows looked at."""
+    rows = np.flatnonzero(matrix.any(axis=1))
+    unit = matrix[rows[:: max(1, len(rows) // 1000)]].astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    return len(unit) > 1 and float((unit @ unit[0]).min()) > 1 - 1e-6
 
 
 def _marks_by_modality(missing: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:

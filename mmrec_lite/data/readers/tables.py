@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import gzip
+import re
 import warnings
 import zipfile
 import zlib
@@ -26,14 +28,16 @@ TIME_UNITS = ("order", "s", "ms", "us", "ns")
 _PER_SECOND = {"order": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _CUT_SHORT = (EOFError, zlib.error)  # a gzip file that ends early, or is damaged in the middle
 _UNREADABLE = (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, zipfile.BadZipFile)
+_DOTTED = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?=$| )")  # day first; with slashes it may be the month
 _SYNONYMS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test"}
 
 
 def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFrame, str]:
     """The table with rows 0..n-1, and what to call it in messages.
 
-    Reads .parquet, .csv and .tsv (compressed as .gz or not). In text files columns in `ids` keep their
-    leading zeros, and only an empty cell is missing: an item called "NA" stays one.
+    Reads .parquet, .csv and .tsv (compressed as .gz or not), as UTF-8. A .csv whose column names are parted by
+    semicolons is read as Excel writes it where the comma is the decimal sign. In text files columns in `ids` keep
+    their leading zeros, and only an empty cell is missing: an item called "NA" stays one.
     """
     if isinstance(source, pd.DataFrame):
         return source.reset_index(drop=True), what
@@ -46,7 +50,7 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
         if kind == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True), path.name
         if kind in (".csv", ".tsv"):
-            return _read_text(path, "," if kind == ".csv" else "\t", ids), path.name
+            return _read_text(path, _separator(path) if kind == ".csv" else "\t", ids), path.name
     except pd.errors.EmptyDataError:
         raise DataError(f"{path.name}: the file is empty; it needs a line of column names and rows.") from None
     except pd.errors.ParserWarning:
@@ -54,9 +58,21 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
             f"{path.name}: the rows have more cells than the line of column names; name every column, or remove "
             f"the surplus separators."
         ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path.name}: not readable as {kind}: it is no UTF-8 ({error}). Save it as UTF-8 (Excel: 'CSV UTF-8'), or "
+            f"read it yourself, as in pd.read_csv(..., encoding='cp1252', dtype=str), and write it anew."
+        ) from None
     except (OSError, ValueError, *_CUT_SHORT) as error:
         raise DataError(f"{path.name}: not readable as {kind} ({str(error).strip()}).") from None
     raise DataError(f"{path.name}: a table is read from .parquet, .csv or .tsv (also with .gz); convert the file.")
+
+
+def _separator(path: Path) -> str:
+    """What parts the column names: Excel writes semicolons where the comma is the decimal sign."""
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        names = file.readline()
+    return ";" if names.count(b";") > names.count(b",") else ","
 
 
 def _read_text(path: Path, separator: str, ids: Sequence[str]) -> pd.DataFrame:
@@ -65,6 +81,7 @@ def _read_text(path: Path, separator: str, ids: Sequence[str]) -> pd.DataFrame:
         return pd.read_csv(
             path,
             sep=separator,
+            decimal="," if separator == ";" else ".",
             dtype=dict.fromkeys(ids, str),
             keep_default_na=False,
             na_values=[""],
@@ -186,7 +203,8 @@ def _by_number(name: str) -> tuple[int, str, str]:
 def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Times as whole seconds since 1970 (UTC), finer times if there are such, and a sentence for the card.
 
-    Takes numbers in `unit` (None: told by their size), dates and ISO 8601 strings (without a zone: UTC).
+    Takes numbers in `unit` (None: told by their size), dates and strings (without a zone: UTC): ISO 8601, or with
+    dots, 31.12.2025 14:05, where the day comes first.
     Missing, fractional and infinite values, and units that seem mixed, are refused with their row.
     """
     if unit is not None and unit not in TIME_UNITS:
@@ -224,7 +242,8 @@ def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
 
 def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
     is_date = values.isna() | values.map(lambda value: isinstance(value, (str, datetime.date)))
-    parsed = pd.to_datetime(values.where(is_date), utc=True, errors="coerce", format="ISO8601")
+    iso = values.where(is_date).map(lambda v: _DOTTED.sub(r"\3-\2-\1", v) if isinstance(v, str) else v)
+    parsed = pd.to_datetime(iso, utc=True, errors="coerce", format="ISO8601")
     wrong = (
         parsed.isna() | (parsed < pd.Timestamp.min.tz_localize("UTC")) | (parsed > pd.Timestamp.max.tz_localize("UTC"))
     )
@@ -233,7 +252,7 @@ def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
         raise DataError(
             f"{table_name}: row {row} has {values.name} {values.iloc[row]!r}, which is no date between 1678 and 2261 "
             f"({int(wrong.sum())} such rows). Write ISO 8601, as in 2024-05-31T12:00:00, "
-            f"or a column of numbers, seconds since 1970."
+            f"or 31.05.2024 12:00, or a column of numbers, seconds since 1970."
         )
     return parsed.astype("datetime64[ns, UTC]").astype(np.int64).to_numpy()
 
