@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -248,3 +251,99 @@ def test_how_many_times_chance_by_loops():
     assert found != by_chance > 0
     assert exercises.check("02-C", found / by_chance, data=shop, seed=4, k=1) == "right"
     assert exercises.check("02-C", 1.2 * found / by_chance, data=shop, seed=4, k=1).startswith("not yet")
+
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def check_cell(lesson, words):
+    """The code of a lesson's check cell that holds `words`."""
+    cells = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4).cells
+    return next(c.source for c in cells if "check" in c.metadata.get("tags", []) and words in c.source)
+
+
+def checker(lesson, name, **names):
+    """The function `name` of a check cell, without the call that follows it."""
+    body = ast.parse(check_cell(lesson, f"def {name}(")).body
+    definitions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    names = {"torch": torch, "mm": mm, "exercises": exercises} | names
+    exec(compile(ast.Module(definitions, []), lesson, "exec"), names)
+    return names[name]
+
+
+def off_diagonal(matrix, fill):
+    return matrix.masked_fill(torch.eye(len(matrix), dtype=torch.bool), fill)
+
+
+def test_a_contrast_with_a_bare_exponential_is_not_right():
+    check_contrast = checker("03_micro_losses", "check_contrast")
+
+    def rows(view, fused, tau):
+        view, fused = (torch.nn.functional.normalize(x, dim=1) for x in (view, fused))
+        return view @ fused.T / tau, view @ view.T / tau
+
+    def safe(view, fused, tau):
+        across, inside = rows(view, fused, tau)
+        logits = torch.cat([across, off_diagonal(inside, -torch.inf)], dim=1)
+        return torch.nn.functional.cross_entropy(logits, torch.arange(len(view)))
+
+    def bare(view, fused, tau):
+        across, inside = (x.exp() for x in rows(view, fused, tau))
+        return -(across.diagonal() / (across.sum(1) + off_diagonal(inside, 0.0).sum(1))).log().mean()
+
+    assert check_contrast(safe) == ["right", "right"]
+    verdicts = check_contrast(bare)
+    assert verdicts[0] == "right"
+    assert verdicts[1].startswith("not yet")
+
+
+def test_a_next_item_loss_with_a_bare_exponential_is_not_right():
+    check_loss = checker("06_mp4sr_losses", "check_loss")
+
+    def rows(a, b, z, ids, tau):
+        return a @ z.T / tau, b @ z.T / tau, (ids[:, None] == ids).fill_diagonal_(False)
+
+    def safe(*case):
+        first, second, twins = rows(*case)
+        logits = torch.logaddexp(first, second).masked_fill(twins, -torch.inf)
+        return torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)))
+
+    def bare(*case):
+        first, second, twins = rows(*case)
+        terms = (first.exp() + second.exp()).masked_fill(twins, 0.0)
+        return -(terms.diagonal() / terms.sum(1)).log().mean()
+
+    assert check_loss(safe) == ["right", "right"]
+    verdicts = check_loss(bare)
+    assert verdicts[0] == "right"
+    assert verdicts[1].startswith("not yet")
+
+
+def test_a_parting_is_right_up_to_rounding():
+    from mmrec_lite import losses
+    from mmrec_lite.nn import split_common_specific
+
+    item = {"picture": torch.tensor([[3.0, 1.0]]), "text": torch.tensor([[1.0, 3.0]])}
+    library = {"losses": losses, "split_common_specific": split_common_specific}
+    check_extract = checker("04_pamd_losses", "check_extract", **item, **library)
+    assert check_extract(lambda e: e.min(dim=1, keepdim=True).values.expand_as(e)) == "right"
+    # (3 - 2)(1 - 2) + (1 - 2 - r)(3 - 2 - r) = -1 + r^2 - 1 = 0 for r the root of 2, which no float holds exactly
+    assert check_extract(lambda e: torch.tensor([[2.0, 2 + 2**0.5]])) == "right"
+    assert check_extract(lambda e: torch.tensor([[2.0, 3.4]])).startswith("not yet")
+    assert check_extract(torch.zeros_like).startswith("not yet")
+
+
+@pytest.mark.parametrize(
+    ("best", "verdict"),
+    [
+        (None, "not yet answered"),
+        ("T", "right"),
+        ("v", "right"),
+        ("G", "not yet: G is behind another by more than the noise"),
+        (["T", "V"], "one of R, T, V, G"),
+    ],
+)
+def test_one_letter_is_asked_for(best, verdict, capsys):
+    names = {"best": best, "exercises": exercises, "experiments": mm.experiments}
+    exec(compile(check_cell("05_mcptr_losses", "MCPTR Fig. 3"), "05", "exec"), names)
+    assert capsys.readouterr().out.strip() == verdict

@@ -105,8 +105,8 @@ def _alike_cases(ids: Tensor | None, rows: Tensor) -> Tensor | None:
 
 def _barred(logits: Tensor, *masks: Tensor | None) -> Tensor:
     """Take cases out of a partition sum: -inf where any mask says so; one pass over the logits for all masks."""
-    masks = [mask for mask in masks if mask is not None]
-    return logits.masked_fill(functools.reduce(torch.logical_or, masks), -torch.inf) if masks else logits
+    given = [mask for mask in masks if mask is not None]
+    return logits.masked_fill(functools.reduce(torch.logical_or, given), -torch.inf) if given else logits
 
 
 def catalogue_scores(
