@@ -89,6 +89,12 @@ def test_every_figure_draws_the_same_twice_and_is_not_blank(shop: MultimodalData
         assert np.array_equal(drawn, pixels(again[name])), name
 
 
+def test_points_of_a_study_name_its_metric() -> None:
+    rows = pd.DataFrame({"label": ["a", "b"], "value": [0.1, 0.2], "metric": "recall@20"})
+    assert plots.method_points(rows, "value").axes[0].get_xlabel() == "recall@20"
+    assert plots.method_points(rows.drop(columns="metric"), "value").axes[0].get_xlabel() == "value"
+
+
 def test_a_panel_is_a_term_or_the_metric() -> None:
     axes = plots.training_curves(History(EPOCHS)).axes
     assert [ax.get_title(loc="left") for ax in axes] == ["bpr", "contrast", "valid recall@20"]

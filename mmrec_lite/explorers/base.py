@@ -24,7 +24,8 @@ __all__ = ["BUTTONS", "LABEL", "SLIDER", "Explorer"]
 KEPT = 64  # pictures kept for moves that come back
 LABEL = {"description_width": "9em"}  # a label is words, not three letters and dots
 SLIDER = {"continuous_update": False, "style": LABEL, "layout": widgets.Layout(width="26em")}
-BUTTONS = {"style": LABEL | {"button_width": "auto"}, "layout": widgets.Layout(width="auto")}
+# Space at the right: two controls side by side must not look like one with more buttons.
+BUTTONS = {"style": LABEL | {"button_width": "auto"}, "layout": widgets.Layout(width="auto", margin="2px 24px 2px 2px")}
 
 
 class Explorer:

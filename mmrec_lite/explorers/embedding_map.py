@@ -69,7 +69,9 @@ class EmbeddingMapExplorer(Explorer):
         self.preview = widgets.HTML(HINT)
         names = list(self.frames[-1].spaces)
         shown = [*shown, *names, names[0]][:2] if not shown else [*shown, shown[0]][:2]
-        super().__init__(self._controls(names, shown, item, shared), above=[title_search(data, self._choose)])
+        super().__init__(
+            self._controls(names, shown, item, shared), above=[title_search(data, self._choose, "an item's title")]
+        )
         self.widget.children = [*self.widget.children, self.preview]
         self.picture.observe(self._pointed, "hovered")
         self.picture.observe(self._clicked, "clicked")
@@ -77,7 +79,7 @@ class EmbeddingMapExplorer(Explorer):
     def _controls(self, names: list[str], shown: Sequence[str], item: int, shared: bool) -> dict[str, widgets.Widget]:
         wide, last = {"style": LABEL, "layout": widgets.Layout(width="26em")}, len(self.frames) - 1
         return {
-            "item": item_number(self.data, item, "item, number"),
+            "item": item_number(self.data, item),
             "left": widgets.Dropdown(options=names, value=shown[0], description="left", **wide),
             "right": widgets.Dropdown(options=names, value=shown[1], description="right", **wide),
             "colour": widgets.Dropdown(

@@ -38,11 +38,11 @@ class FeaturesExplorer(Explorer):
         for name in names:
             vectors = data.dense(name)
             self.unit[name] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        self.search = title_search(data, self._choose)
+        self.search = title_search(data, self._choose, "an item's title")
         share = f"share of {names[0]}"
         super().__init__(
             {
-                "item": item_number(data, item, "an item's number"),
+                "item": item_number(data, item),
                 "share": widgets.FloatSlider(0.5, min=0, max=1, step=0.05, description=share, **SLIDER),
                 "n": widgets.IntSlider(n, min=1, max=10, description="neighbours", **SLIDER),
             },

@@ -93,7 +93,8 @@ class NeighboursExplorer(Explorer):
         }
 
     def _shelf(self, n: int) -> widgets.Widget:
-        look, places = widgets.Layout(width="100%", height="auto", min_height="32px"), []
+        # Without the usual 2 points at either side: wider than its column, it would give each a scroll bar.
+        look, places = widgets.Layout(width="100%", height="auto", min_height="32px", margin="2px 0"), []
         for item, picture in zip(chosen := _spread(self.data, n), item_pictures(self.data, chosen), strict=True):
             title = item_title(self.data, item)
             button = widgets.Button(description=title, tooltip=f"choose {title}", layout=look)

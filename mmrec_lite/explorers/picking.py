@@ -19,12 +19,14 @@ from mmrec_lite.plots.items import item_title
 __all__ = ["item_number", "thumbnail", "title_search"]
 
 
-def title_search(data: MultimodalDataset, choose: Callable[[int], object]) -> widgets.Combobox:
+def title_search(
+    data: MultimodalDataset, choose: Callable[[int], object], description: str = "or its title"
+) -> widgets.Combobox:
     """Return a field that offers all titles and calls `choose(item)` when one is entered."""
     search = widgets.Combobox(
         options=[f"{item_title(data, i)} · {i}" for i in range(data.n_items)],
         placeholder="type a word of a title",
-        description="or its title",
+        description=description,
         ensure_option=False,
         continuous_update=False,
         style=LABEL,
@@ -41,10 +43,10 @@ def title_search(data: MultimodalDataset, choose: Callable[[int], object]) -> wi
     return search
 
 
-def item_number(data: MultimodalDataset, item: int, description: str = "or its number") -> widgets.BoundedIntText:
+def item_number(data: MultimodalDataset, item: int) -> widgets.BoundedIntText:
     """Return a field for an item's number, moved by keyboard."""
     look = {"style": LABEL, "layout": widgets.Layout(width="16em"), "continuous_update": False}
-    return widgets.BoundedIntText(item, min=0, max=data.n_items - 1, description=description, **look)
+    return widgets.BoundedIntText(item, min=0, max=data.n_items - 1, description="or its number", **look)
 
 
 def thumbnail(picture: np.ndarray, title: str) -> str:

@@ -285,7 +285,9 @@ class TrainingExplorer(Explorer):
         if self.runs:
             frame = self.frame().reset_index().rename(columns={"lam": "λ", "beta": "β"})
             look = {"index": False, "border": 0, "justify": "left", "col_space": 56}
-            self.table.value = frame.to_html(na_rep="", float_format="{:.4g}".format, **look)
+            table = frame.to_html(na_rep="", float_format="{:.4g}".format, **look)
+            # A data frame shown in any cell moves the headings of this class to the right, on the whole page.
+            self.table.value = table.replace(' class="dataframe"', "")
 
     def static(self) -> Figure:
         """Draw the last run before the earlier ones, for a page without a kernel; `run` some first."""

@@ -75,11 +75,13 @@ def method_points(
 
     `rows` holds one row a run (as ``mm.sweep`` returns); `by` names the method's column. Where there are columns
     `low` and `high`, they are the interval instead. `references` are vertical lines with a name (a ceiling, a floor).
+    The axis is named by the column, or by `metric` where the column is a study's "value".
     """
     groups = rows.groupby(by, sort=False)
     names = list(groups.groups)
     figure, axes = new_figure(1, 1, size or (9, 1.0 + 0.42 * len(names)))
-    ax = style_axes(axes[0, 0], x=value, grid="x")
+    named = str(rows["metric"].iloc[0]) if value == "value" and "metric" in rows else value
+    ax = style_axes(axes[0, 0], x=named, grid="x")
     for place, (_, group) in enumerate(groups):
         values = group[value].to_numpy(dtype=float)
         mean, colour = values.mean(), COLOURS[place % 7]

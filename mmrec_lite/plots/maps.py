@@ -148,13 +148,13 @@ def _key(figure: Figure, panel: MapPanel, words: str, y: float) -> None:
         )
     elif panel.colour is not None:
         names = _frequent(panel.colour)
-        step = min((98 - start) / (len(names) + 1), 5 + 1.35 * max(len(str(name)) for name in names))
-        for place, name in enumerate(names):
-            x = start + step * place
+        widths = 3.5 + 1.35 * np.array([len(str(name)) for name in [*names, "others"]])
+        starts = start + np.append(0, widths.cumsum()) * min(1, (100 - start) / widths.sum())
+        for place, (x, name) in enumerate(zip(starts, names, strict=False)):
             ax.plot(x, 0.5, MARKERS[place], color=NAMED.get(str(name), COLOURS[place]), markersize=7)
             ax.text(x + 1, 0.5, str(name), va="center", fontsize=FONT - 1, parse_math=False)
         if len(np.unique(panel.colour)) > len(names):
-            x = start + step * len(names)
+            x = starts[len(names)]
             ax.plot(x, 0.5, ".", color=GREY, markersize=6)
             ax.text(x + 1, 0.5, "others", va="center", fontsize=FONT - 1)
     ax.set(xlim=(0, 100), ylim=(0, 1))

@@ -62,13 +62,14 @@ def sensitivity(
     marks: Mapping[str, str] | None = None,
     titles: Mapping[str, str] | None = None,
     one_scale: bool = False,
+    x: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw each study's value over its hyper-parameter, a panel each; seeds pale, the mean full.
 
     `rows` has columns study, label (the hyper-parameter's value), seed, value and metric. `marks` maps a study to the
-    label the paper recommends (a dotted line), `titles` to the panel's title. Labels stand at equal distances; three
-    panels stand in a row, so that a wall can show them. With `one_scale` the panels' heights can be compared. A label
-    without a value (a cell that failed) is a gap.
+    label the paper recommends (a dotted line), `titles` to the panel's title, `x` to what its axis is. Labels stand
+    at equal distances; three panels stand in a row, so that a wall can show them. With `one_scale` the panels'
+    heights can be compared. A label without a value (a cell that failed) is a gap.
     """
     names = list(dict.fromkeys(rows["study"]))
     columns = min(len(names), PANELS)
@@ -84,7 +85,7 @@ def sensitivity(
         metric = str(part["metric"].iloc[0])
         left = metric if ax in axes[:, 0] else left
         named = ax in axes[:, 0] or metric != left
-        style_axes(ax, (titles or {}).get(name, name), y=metric if named else "")
+        style_axes(ax, (titles or {}).get(name, name), (x or {}).get(name, ""), metric if named else "")
         for _, values in wide.items():
             ax.plot(range(len(labels)), values, color=COLOURS[0], alpha=0.35, linewidth=1)
         ax.plot(range(len(labels)), wide.mean(axis=1), color=COLOURS[0], marker="o", linewidth=2)

@@ -107,6 +107,12 @@ def keep(cell: Locator, name: str, repository: Path) -> None:
         (folder / f"explorer_{name}.txt").write_text(text + "\n", encoding="utf-8")
 
 
+def test_no_box_of_controls_has_a_scroll_bar(cells: dict[str, Locator], page: LabPage) -> None:
+    scrolls = "box => getComputedStyle(box).overflowX === 'auto' && box.scrollWidth > box.clientWidth"
+    boxes = page.page.locator(".jupyter-widgets")
+    assert boxes.evaluate_all(f"all => all.filter({scrolls}).map(box => box.innerText)") == []
+
+
 def test_the_map(cells: dict[str, Locator], page: LabPage, repository: Path) -> None:
     cell = cells["map"]
     says(cell, "PCA, one fit for both, as trained, coloured by category")
@@ -241,8 +247,8 @@ MOVES = {
         moment | drag | 1
         fit | click | a fit each, turned
         fit | press | one fit for both
-        item, number | number | 23
-        or its title | title | {title} · 9""",
+        or its number | number | 23
+        an item's title | title | {title} · 9""",
     "recommendations": """
         user, place | keys | ArrowRight ArrowRight
         user, place | drag | 0.4
@@ -299,8 +305,8 @@ MOVES = {
         share of image | drag | 0.9
         neighbours | keys | ArrowLeft
         neighbours | drag | 0.4
-        an item's number | number | 23
-        or its title | title | {title} · 9""",
+        or its number | number | 23
+        an item's title | title | {title} · 9""",
     "order": """
         length × k | keys | ArrowRight ArrowRight
         length × k | drag | 0.8

@@ -6,6 +6,7 @@ import html
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mmrec_lite as mm
@@ -189,3 +190,17 @@ def test_a_dot_can_be_clicked_again(explorer):
     explorer.controls["item"].value = 2
     explorer.picture.clicked = 7
     assert explorer.params["item"] == 7
+
+
+def test_in_the_key_of_colours_no_word_reaches_the_next_marker():
+    labels = np.array(["backpack", "hat", "lamp", "mug", "teapot", "umbrella", "vase", "chair"])[np.arange(40) % 8]
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    panels, scores = [plots.MapPanel("a", points, labels)] * 2, pd.Series({"hue": 0.5})
+    figure = plots.map_sheet(panels, "category", {"a": scores, "b": scores}, 0, np.zeros((9, 9, 3)), "a hat")
+    plots.png(figure)
+    key = next(ax for ax in figure.axes if any(text.get_text() == "others" for text in ax.texts))
+    words = [text.get_window_extent() for text in key.texts]  # the first says what is coloured
+    markers = [key.transData.transform(line.get_xydata()[0])[0] for line in key.lines]
+    assert len(words) == len(markers) + 1 == 9
+    assert all(word.x1 + 15 < marker for word, marker in zip(words, markers, strict=False))
+    assert words[-1].x1 < figure.bbox.width

@@ -51,6 +51,8 @@ def test_three_sensitivity_panels_stand_in_a_row(rows):
     labels = [ax.get_ylabel() for ax in plots.sensitivity(other).axes[:5]]
     assert labels[1] == "mrr@20" and not labels[2] and labels[0] == labels[3]
     assert figure.get_size_inches()[0] <= 9
+    named = plots.sensitivity(five, x={"knob 1": "epochs"})
+    assert [ax.get_xlabel() for ax in named.axes[:5]] == ["", "epochs", "", "", ""]
     five.loc[five["study"] == "knob 4", "value"] += 1
     for one_scale, scales in ((False, 2), (True, 1)):
         drawn = plots.sensitivity(five, one_scale=one_scale)

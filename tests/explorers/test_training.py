@@ -66,6 +66,7 @@ def test_runs_are_kept_by_their_settings_and_drawn_behind(explorer):
     explorer.refresh()
     assert explorer.picture.value != alone and "1 other run behind it" in explorer.status.value
     assert "<table" in explorer.table.value and explorer.frame()["lam"].tolist() == [0.7, 0.1]
+    assert "dataframe" not in explorer.table.value, "its headings would move when a cell shows a data frame"
     figure = explorer.static()
     assert len(figure.axes[0].lines) == 3, "a ghost, the run, its star"
     assert plots.png(figure) == plots.png(explorer.static())

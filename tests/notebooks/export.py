@@ -38,6 +38,7 @@ REVEAL = "https://unpkg.com/reveal.js@5.2.1"
 RECORDED = "application/vnd.mmrec-lite.row+json"
 QUIET = re.escape(WIDGET_NOTE) + r"|(MultimodalDataset|Split)\(.*\)$"
 WALL, TALLEST = (1280, 800), 520  # points of a slide, and of the height of a picture on it
+TALL = 680  # of a picture that is nearly as high as wide: it fills the slide, or nobody could read it
 # nbconvert's prompts, numbers and links are too pale for WCAG AA.
 STYLE = """
 <style>
@@ -74,6 +75,8 @@ DECK = """
 .reveal .jp-InputPrompt, .reveal .jp-OutputPrompt { display: none; }
 .reveal .jp-RenderedHTMLCommon { padding-right: 0; }
 .reveal .jp-OutputArea-output > img { width: 100%; max-height: 520px; object-fit: contain; }
+.reveal .celltag_tall .jp-OutputArea-output > img { max-height: 680px; }
+.reveal .jp-RenderedHTMLCommon li { line-height: 1.35; }
 .reveal pre { box-shadow: none; width: 100%; margin: 0; }
 .reveal h1 { font-size: 2em; } .reveal h2 { font-size: 1.6em; } .reveal h3 { font-size: 1.25em; }
 .reveal table { font-size: 0.85em; }
@@ -123,6 +126,8 @@ class Deck(Preprocessor):
         for cell in nb.cells:
             if cell.cell_type == "code" and (_pictures_of(cell) or len(cell.source.splitlines()) > SHOWN_LINES):
                 cell.metadata.setdefault("tags", []).append("no-input")
+            if cell.cell_type == "code" and any(_drawn(head) > TALLEST * 1.5 for head in _pictures_of(cell)):
+                cell.metadata["tags"].append("tall")
         shown = [cell for cell in nb.cells if cell.cell_type != "code" or not _says_nothing(cell)]
         room = 0.0
         for cell, following in zip(shown, [*shown[1:], None], strict=True):
@@ -141,10 +146,10 @@ class Deck(Preprocessor):
 
 
 def _at_headings(cell: NotebookNode) -> list[NotebookNode]:
-    """Take a markdown cell apart before each heading in it."""
+    """Take a markdown cell apart before each heading in it, and before the table that ends a lesson."""
     if cell.cell_type != "markdown":
         return [cell]
-    parts = re.split(r"\n+(?=#{2,3} )", cell.source)
+    parts = re.split(r"\n+(?=#{2,3} |\*\*Where paper and measurement)", cell.source)
     return [cell] if len(parts) == 1 else [new_markdown_cell(part) for part in parts]
 
 
@@ -164,6 +169,12 @@ def _pictures_of(cell: NotebookNode) -> list[str]:
     return PNG.findall(shown)
 
 
+def _drawn(head: str) -> float:
+    """How high a picture is where it is as wide as a slide."""
+    width, high = struct.unpack(">II", base64.b64decode(head)[16:24])
+    return high * (WALL[0] - 60) / width
+
+
 def _height(cell: NotebookNode) -> float:
     """About how many points of a slide a cell takes."""
     if cell.cell_type == "markdown":
@@ -172,8 +183,7 @@ def _height(cell: NotebookNode) -> float:
         return 31 * lines + 45 * text.count("\n#") + 30 * text.startswith("#") + 10 * text.count("\n|")
     height = 0.0 if "no-input" in cell.metadata.get("tags", []) else 22.0 * len(cell.source.splitlines()) + 24
     for head in _pictures_of(cell):
-        width, high = struct.unpack(">II", base64.b64decode(head)[16:24])
-        height += min(high * (WALL[0] - 60) / width, TALLEST) + 10
+        height += min(_drawn(head), TALL if "tall" in cell.metadata.get("tags", []) else TALLEST) + 10
     for output in cell.outputs:
         data = output.get("data", {})
         if "<tr" in data.get("text/html", ""):
@@ -299,7 +309,10 @@ def _own_reveal(folder: Path, out: Path) -> str:
     """Copy reveal.js beside the decks, so that they need no network; return where they find it."""
     if not (folder / "dist" / "reveal.js").is_file():
         raise SystemExit(f"{folder} holds no dist/reveal.js: unpack the package reveal.js there.")
-    shutil.copytree(folder / "dist", out / "reveal.js" / "dist", dirs_exist_ok=True)
+    copied = shutil.copytree(folder / "dist", out / "reveal.js" / "dist", dirs_exist_ok=True)
+    for style in copied.rglob("*.css"):  # themes import letters: without a network, a white wall until that is given up
+        text = style.read_text(encoding="utf-8")
+        style.write_text(re.sub(r"@import (url\()?[\"']?https?:[^;]*;", "", text), encoding="utf-8")
     return "reveal.js"
 
 

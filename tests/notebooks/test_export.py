@@ -7,6 +7,7 @@ import base64
 import builtins
 import re
 import struct
+from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -99,6 +100,19 @@ def test_a_slide_holds_what_fits_and_a_picture_stays_with_what_it_says():
     assert "no-input" in deck.cells[2].metadata.tags
 
 
+def test_a_tall_picture_fills_a_slide():
+    cells = [new_markdown_cell("## Part"), new_markdown_cell("Words."), new_markdown_cell("More.")]
+    for place, size in ((1, (1220, 1100)), (3, (1220, 700))):
+        shown = [new_output("display_data", data={"text/html": png_of(*size)})]
+        cells.insert(place, new_code_cell("draw()", outputs=shown))
+    deck, _ = Deck().preprocess(new_notebook(cells=deepcopy(cells)), {})
+    assert [cell.metadata["slideshow"]["slide_type"] for cell in deck.cells] == [
+        "slide", "-", "subslide", "-", "-",
+    ]  # fmt: skip
+    assert ["tall" in cell.metadata.get("tags", []) for cell in deck.cells] == [False, True, False, False, False]
+    assert "celltag_tall" in slides(new_notebook(cells=cells), "A lesson").split("<body", 1)[1]
+
+
 def test_formulas_become_mathml_and_nothing_else_does():
     text = with_mathml("Let $a_i | b^*$ be `$5` or \\$5, and\n\n$$\\hat y = \\frac{1}{2}$$\n\n```\n$x$ $$y$$\n```\n")
     assert text.count("<math ") == 2 and text.count('display="block"') == 1
@@ -118,13 +132,17 @@ def test_decks_with_an_own_copy_of_reveal_ask_nothing_of_the_network(tmp_path):
     (tmp_path / "package" / "dist").mkdir(parents=True)
     for name in ("reveal.js", "reveal.css"):
         (tmp_path / "package" / "dist" / name).write_text("")
+    theme = '@import url(https://example.org/a?b:400,700);\n@import "https://example.org/c";body { color: black; }'
+    (tmp_path / "package" / "dist" / "theme").mkdir()
+    (tmp_path / "package" / "dist" / "theme" / "simple.css").write_text(theme)
     sources, out = tmp_path / "lessons", tmp_path / "slides"
     sources.mkdir()
     nbformat.write(lesson(), sources / "03_lesson.ipynb")
     assert main(["slides", str(out), "--notebooks", str(sources), "--reveal", str(tmp_path / "package")]) == 0
     text = (out / "03_lesson.slides.html").read_text()
     loaded = re.findall(r"<(?:script|link|img)\b[^>]*(?:src|href)=\"([^\"]+)", text)
-    assert all((out / name).exists() for name in loaded if "theme" not in name and not name.startswith("data:"))
+    assert all((out / name).exists() for name in loaded if not name.startswith("data:"))
+    assert (out / "reveal.js" / "dist" / "theme" / "simple.css").read_text().strip() == "body { color: black; }"
     assert not [name for name in loaded if name.startswith("http")] and "import mermaid" not in text
     with pytest.raises(SystemExit, match=r"holds no dist/reveal\.js"):
         main(["slides", str(out), "--notebooks", str(sources), "--reveal", str(tmp_path)])
