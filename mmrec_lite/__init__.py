@@ -9,10 +9,20 @@
 """
 
 from mmrec_lite import _threads, graphs, losses, metrics  # _threads before all that loads PyTorch
+from mmrec_lite.checking import check_method
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load, split
 from mmrec_lite.evaluation import Report, compare, evaluate, recommend
 from mmrec_lite.experiments import Result, ablate, run, sweep
-from mmrec_lite.methods import create, methods
+from mmrec_lite.methods import (
+    Hyperparameters,
+    Method,
+    PairwiseHyperparameters,
+    Stage,
+    VectorMethod,
+    create,
+    methods,
+    register,
+)
 from mmrec_lite.training import History, fit
 
 del _threads
@@ -22,11 +32,17 @@ __version__ = "0.1.0"
 __all__ = [
     "DataError",
     "History",
+    "Hyperparameters",
     "IndexedVectors",
+    "Method",
     "MultimodalDataset",
+    "PairwiseHyperparameters",
     "Report",
     "Result",
+    "Stage",
+    "VectorMethod",
     "ablate",
+    "check_method",
     "compare",
     "create",
     "evaluate",
@@ -37,6 +53,7 @@ __all__ = [
     "methods",
     "metrics",
     "recommend",
+    "register",
     "run",
     "split",
     "sweep",

@@ -6,6 +6,7 @@ What a person did wrong becomes one line on stderr and exit code 2; `mmrec --deb
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import sys
@@ -79,6 +80,7 @@ app.command()(sweep)
 app.command()(results)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Code = Annotated[Path | None, typer.Option(help="Python file with methods of your own (@mm.register); it is run.")]
 
 
 @app.callback()
@@ -89,10 +91,11 @@ def root(
 
 
 @app.command()
-def methods(as_json: AsJson = False) -> None:
+def methods(code: Code = None, as_json: AsJson = False) -> None:
     """List the methods that `run` knows."""
     from .methods import methods as known_methods
 
+    _run_code(code)
     known = known_methods()
     if as_json:
         _print_json(known)
@@ -116,6 +119,7 @@ def run(
     save: Annotated[Path | None, typer.Option(help="Folder for the result.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes to train on, each with a share of every batch.")] = 1,
+    code: Code = None,
     as_json: AsJson = False,
 ) -> None:
     """Split, train and evaluate one method; print its metrics on the test part."""
@@ -129,6 +133,7 @@ def run(
 
     # Whatever a library prints in between must not spoil the one JSON object on stdout.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        _run_code(code)
         result = run_method(method, data, protocol=protocol, seed=seed, profile=profile, save=save, **hyper)
     if parallel.rank() > 0:  # process 0 speaks for all
         return
@@ -136,6 +141,19 @@ def run(
         _print_json(result.row)
         return
     typer.echo(_metrics_table(result.metrics))
+
+
+def _run_code(file: Path | None) -> None:
+    """Run a user's file as the module of its name, so that it registers its methods."""
+    if file is None:
+        return
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or not file.is_file():
+        raise DataError(f"--code {file}: there is no such Python file (.py).")
+    if file.stem in sys.modules or file.stem in sys.stdlib_module_names:
+        raise DataError(f"--code {file}: {file.stem!r} is the name of another module; rename the file.")
+    module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
 
 
 def _metrics_table(metrics: dict[str, float]) -> str:

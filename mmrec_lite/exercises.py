@@ -21,6 +21,7 @@ from mmrec_lite.data import MultimodalDataset, Split, mean_reviews
 from mmrec_lite.data.bazaar.vocabulary import HUES
 from mmrec_lite.data.masking import mask_modalities
 from mmrec_lite.experiments import run
+from mmrec_lite.graphs import cooccurrence_graph, normalize_graph
 from mmrec_lite.probes import linear_probe
 from mmrec_lite.similarity import mean_cosines, users_with_similar_items
 
@@ -214,3 +215,15 @@ def _gain_that_survives(*, runs: pd.DataFrame) -> float | None:
 def _times_chance(*, data: MultimodalDataset, seed: int, modality: str = "text", k: int = 10) -> float | None:
     found, by_chance = (users_with_similar_items(data, modality, (k,), seed=s)[k] for s in (None, seed))
     return found / by_chance if by_chance else None
+
+
+@exercise("13-A", tolerance=1e-6)
+def _taken_together(*, split: Split) -> ArrayLike:
+    """The weights of the graph of what is taken together in training, 10 neighbours an item."""
+    users, items = split.pairs("train")
+    return normalize_graph(cooccurrence_graph(items, users, split.n_items, split.n_users, 10)).values()
+
+
+@exercise("13-B", tolerance=1e-9)
+def _best_on_validation(*, grid: pd.DataFrame | None) -> float | None:
+    return None if grid is None else float(grid.loc[grid["bpr best metric"].idxmax(), "share"])

@@ -22,6 +22,7 @@ from mmrec_lite.data import MultimodalDataset, readers
 from mmrec_lite.data.readers import read_frames
 from mmrec_lite.experiments import lessons
 from mmrec_lite.experiments.runs import FORMAT
+from mmrec_lite.methods import REGISTRY
 
 
 def mmrec(*arguments: object):
@@ -305,3 +306,41 @@ def test_methods_are_listed(monkeypatch):
         "micro       latent item graphs",
     ]
     assert json.loads(mmrec("methods", "--json").stdout) == known
+
+
+OWN = """
+import torch
+import mmrec_lite as mm
+
+@mm.register
+class Backwards(mm.Method):
+    name, summary = "backwards", "the last item first"
+
+    def score(self, users):
+        return torch.arange(self.n_items).float().repeat(len(users), 1)
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    file = tmp_path / "a_method_of_mine.py"
+    file.write_text(OWN)
+    yield file
+    sys.modules.pop(file.stem, None)
+    REGISTRY.pop("backwards", None)
+
+
+def test_a_file_of_ones_own_adds_methods(own, prepared):
+    assert mmrec("methods", "--code", own).stdout.splitlines()[-1].split(maxsplit=1) == [
+        "backwards",
+        "the last item first",
+    ]
+    sys.modules.pop(own.stem)
+    ran = mmrec("run", "backwards", "--data", prepared, "--code", own, "--json")
+    assert json.loads(ran.stdout)["method"] == "backwards" and len(json.loads(ran.stdout)["code"]) == 64
+
+
+def test_code_that_cannot_be_run_as_a_module_is_refused(own):
+    assert "no such Python file" in refused(mmrec("methods", "--code", own.with_name("nothing.py")))
+    assert "no such Python file" in refused(mmrec("methods", "--code", own.parent))
+    assert "name of another module" in refused(mmrec("methods", "--code", own.rename(own.with_name("random.py"))))

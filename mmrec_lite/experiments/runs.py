@@ -26,8 +26,9 @@ from mmrec_lite import parallel
 from mmrec_lite.data import MultimodalDataset, load, split
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import KS, Report, check_candidates, evaluate
-from mmrec_lite.methods import configure, create
+from mmrec_lite.methods import configure, create, method_class
 from mmrec_lite.methods.base import Method
+from mmrec_lite.methods.code import code_of
 from mmrec_lite.metrics import check_ks
 from mmrec_lite.training import History, fit
 
@@ -166,6 +167,8 @@ def run(
         how["valid"] = valid
     if pretrained is not None:
         how["pretrained"] = hashlib.sha256(Path(pretrained).read_bytes()).hexdigest()
+    if code := code_of(method_class(method)):
+        how["code"] = code
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
     with claim(save if leads else None, name, wait):
         if save is not None and leads:
@@ -189,7 +192,7 @@ def run(
         seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
         row = _row(name, model, parts, history, report, seconds)
         row |= {"seed": seed, "split_seed": split_seed, "profile": profile, "candidates": str(candidates)}
-        row |= {"ks": str(ks)} | ({"pretrained": how["pretrained"]} if pretrained is not None else {})
+        row |= {"ks": str(ks)} | {key: how[key] for key in ("pretrained", "code") if key in how}
         slices = report.slices("popularity", k=min(20, max(report.ks)))
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:

@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 from mmrec_lite.data import MultimodalDataset, load
 from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.studies import FEATURES
-from mmrec_lite.methods import method_class
+from mmrec_lite.methods import Method, adopt, method_class, own_methods
 
 __all__ = ["ablate", "run_cells", "sweep"]
 
@@ -67,7 +68,8 @@ def sweep(
         ({"label": label, **point, "seed": seed}, options | recipe | point | {"seed": seed, "save": save})
         for (label, recipe), point, seed in itertools.product(methods.items(), points, seeds)
     ]
-    rows = run_cells(_run_cell, cells, dataset, jobs=jobs, threads=threads, dask=dask, progress=progress)
+    work = partial(_run_cell, own_methods(recipe["method"] for recipe in methods.values()))
+    rows = run_cells(work, cells, dataset, jobs=jobs, threads=threads, dask=dask, progress=progress)
     return pd.DataFrame(rows)
 
 
@@ -89,8 +91,11 @@ def ablate(
     return sweep(recipes, dataset, seeds=seeds, **options)
 
 
-def _run_cell(settings: dict[str, Any], dataset: MultimodalDataset, wait: bool) -> dict[str, Any]:
-    """One run's row: what a worker does."""
+def _run_cell(
+    own: Mapping[str, type[Method]], settings: dict[str, Any], dataset: MultimodalDataset, wait: bool
+) -> dict[str, Any]:
+    """One run's row: what a worker does, which does not know the methods that its caller registered."""
+    adopt(own)
     settings = dict(settings)
     return runs.run(settings.pop("method"), dataset, wait=wait, **settings).row
 

@@ -1,69 +1,38 @@
-"""The methods by name."""
+"""The methods, and how one is made."""
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import torch
 
 from mmrec_lite.data.splits import Split
-from mmrec_lite.methods.backbones import MF, NGCF, LightGCN
-from mmrec_lite.methods.base import HyperparameterError, Hyperparameters, Method, Stage
-from mmrec_lite.methods.mcptr import MCPTR
-from mmrec_lite.methods.micro import MICRO
-from mmrec_lite.methods.mixgcf import MixGCF
-from mmrec_lite.methods.mp4sr import MP4SR
-from mmrec_lite.methods.pamd import PAMD
-from mmrec_lite.methods.reference import ContentKNN, ItemKNN, Oracle, Popularity, Random
-from mmrec_lite.methods.sequences import SASRec
-from mmrec_lite.methods.vbpr import VBPR
+from mmrec_lite.methods.base import (
+    HyperparameterError,
+    Hyperparameters,
+    Method,
+    PairwiseHyperparameters,
+    Stage,
+    VectorMethod,
+)
+from mmrec_lite.methods.registry import REGISTRY, adopt, method_class, methods, own_methods, register
 
 __all__ = [
+    "REGISTRY",
     "HyperparameterError",
     "Hyperparameters",
     "Method",
+    "PairwiseHyperparameters",
     "Stage",
+    "VectorMethod",
+    "adopt",
     "configure",
     "create",
     "method_class",
     "methods",
+    "own_methods",
+    "register",
 ]
-
-REGISTRY: dict[str, type[Method]] = {
-    cls.name: cls
-    for cls in (
-        Random,
-        Popularity,
-        ItemKNN,
-        ContentKNN,
-        Oracle,
-        MF,
-        NGCF,
-        LightGCN,
-        VBPR,
-        MixGCF,
-        MICRO,
-        PAMD,
-        MCPTR,
-        SASRec,
-        MP4SR,
-    )
-}
-
-
-def methods() -> dict[str, str]:
-    """Return every method's name with one line on what it is."""
-    return {name: cls.summary for name, cls in REGISTRY.items()}
-
-
-def method_class(name: str) -> type[Method]:
-    """Return a method's class, or raise ``ValueError`` that names the methods there are."""
-    if name not in REGISTRY:
-        close = difflib.get_close_matches(str(name), REGISTRY, 1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"there is no method {name!r}. {hint}Methods: {', '.join(REGISTRY)}.")
-    return REGISTRY[name]
 
 
 def configure(name: str, profile: str = "paper", **hyper: Any) -> Hyperparameters:
