@@ -140,7 +140,11 @@ def run(
     if as_json:
         _print_json(result.row)
         return
+    row = result.row
+    typer.echo(f"{row['method']} ({profile}) on {row['split']}, seed {row['seed']}, {len(result.per_user):,} users")
     typer.echo(_metrics_table(result.metrics))
+    if save is not None:
+        typer.echo(f"Saved as {save / row['id']}")
 
 
 def _run_code(file: Path | None) -> None:
@@ -209,7 +213,12 @@ def frames(
     image: Annotated[str | None, typer.Option(help="Items' column of the picture's file name (usual: image).")] = None,
     time_unit: Annotated[str | None, typer.Option(help="order, s, ms, us or ns (by size).")] = None,
     missing: cli_data.Missing = None,
-    drop_duplicates: Annotated[bool, typer.Option("--drop-duplicates", help="Keep a pair's first row.")] = False,
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="Keep a pair's first row, in the file's order.")
+    ] = False,
+    drop_unknown: Annotated[
+        bool, typer.Option("--drop-unknown", help="Drop rows of items that the items table lacks.")
+    ] = False,
     min_user: Annotated[int, typer.Option(min=0, help="Drop users with fewer interactions.")] = 0,
     min_item: Annotated[int, typer.Option(min=0, help="Drop items with fewer interactions.")] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the data set (folder of the interactions).")] = None,
@@ -238,6 +247,7 @@ def frames(
         time_unit=time_unit,
         missing=cli_data.marks(missing),
         drop_duplicates=drop_duplicates,
+        drop_unknown=drop_unknown,
         min_user=min_user,
         min_item=min_item,
         name=name,

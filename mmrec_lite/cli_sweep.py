@@ -115,13 +115,14 @@ def results(
     from mmrec_lite.experiments.runs import collect
     from mmrec_lite.experiments.tables import export, printed, render
 
-    table = collect(folder)
+    table, usual = collect(folder), ["recall@20", "ndcg@20"]
+    shown = metric or [name for name in usual if name in table and form == "text" and out is None]
     if by is not None:
-        table = printed(table, metric or ["recall@20", "ndcg@20"], by, reference=reference)
-    elif metric:
-        for name in metric:
+        table = printed(table, metric or usual, by, reference=reference)
+    elif shown:  # a file gets every column, a screen has no room for them
+        for name in shown:
             _require_column(table, name)
-        table = table[_settings(table) + metric]
+        table = table[_settings(table) + shown]
     if out is not None:
         typer.echo(f"Written to {export(table, out)}")
     else:

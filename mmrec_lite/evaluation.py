@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -313,7 +314,8 @@ def compare(
     `difference` a - b, its confidence interval `low`..`high` and `p_t` (paired t-test), `p_wilcoxon` (signed ranks,
     two-sided; it asks about the median and does not need normal differences) and `n`.
     A p-value over users speaks of these two trained models; that training again would give the same order, only
-    seeds can tell.
+    seeds can tell. Where every pair differs by the very same amount, as it does when two methods without chance are
+    run several times on one split, there is nothing to test with: interval and p are NaN.
     Raises ``ValueError`` for reports on other held-out interactions, ranked among other candidates, or without the
     metric, and for a report beside a sequence.
     """
@@ -331,9 +333,9 @@ def compare(
     gap = x - y
     out = {"difference": float(gap.mean()), "n": len(gap)}
     if np.ptp(gap) == 0:  # the t-test divides by the gaps' spread
-        value = float(gap[0])
-        signed = float(stats.wilcoxon(x, y).pvalue) if value else 1.0
-        return out | {"low": value, "high": value, "p_t": 0.0 if value else 1.0, "p_wilcoxon": signed}
+        unknown = 1.0 if gap[0] == 0 else math.nan
+        bound = 0.0 if gap[0] == 0 else math.nan
+        return out | {"low": bound, "high": bound, "p_t": unknown, "p_wilcoxon": unknown}
     test = stats.ttest_rel(x, y)
     interval = test.confidence_interval(confidence)
     return out | {

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from mmrec_lite import parallel
+from mmrec_lite.checkpoints import CHECKPOINT_VERSION, CheckpointError, identity_of, named, read_checkpoint
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import check_candidates, evaluate
 from mmrec_lite.files import refuse_closed, write_tensors
 from mmrec_lite.methods.base import Method, Stage
-from mmrec_lite.methods.code import code_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 __all__ = ["CheckpointError", "History", "TrainingDiverged", "fit"]
 
-CHECKPOINT_VERSION = 2
 CHECKED = 100  # a GPU's terms are looked at so often, since looking makes the host wait for the step
 
 
 class TrainingDiverged(RuntimeError):
     """A loss term became NaN or infinite."""
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is damaged or belongs to another model, split or version."""
 
 
 @dataclass
@@ -125,7 +118,7 @@ def fit(
     file = Path(checkpoint) / "checkpoint.safetensors" if checkpoint is not None else None
     if file is not None:
         refuse_closed(file.parent)
-    saved = _read_checkpoint(file, _identity(model, candidates)) if file is not None and file.exists() else None
+    saved = read_checkpoint(file, identity_of(model, candidates)) if file is not None and file.exists() else None
     if fabric.world_size > 1 and parallel.agree(bool(saved)) != bool(saved):
         raise CheckpointError(f"{file}: not every process sees this checkpoint; name a folder that all of them share.")
     if saved:
@@ -137,8 +130,8 @@ def fit(
                 f"{file} is past the stages to train ({', '.join(s.name for s in chosen.values())}): it holds "
                 f"{model.stages()[state.stage].name!r}. Name that stage too, or another checkpoint folder."
             )
-        former = _named(saved, "best") if first > state.stage else {}  # an earlier stage ends with its best state
-        model.load_state_dict(former or _named(saved, "model"))
+        former = named(saved, "best") if first > state.stage else {}  # an earlier stage ends with its best state
+        model.load_state_dict(former or named(saved, "model"))
     for index, stage in chosen.items():
         if index < state.stage:
             continue
@@ -342,7 +335,7 @@ class _Trainer:
             tensors |= {f"optimizer/{number}/{name}": value for name, value in entry.items()}
         header = {
             "version": CHECKPOINT_VERSION,
-            **_identity(self.model, self.candidates),
+            **identity_of(self.model, self.candidates),
             "progress": {
                 "stage": self.state.stage,
                 "epoch": self.state.epoch,
@@ -357,10 +350,10 @@ class _Trainer:
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Take over a checkpoint's optimiser and best state, and its weights again, in training precision."""
-        self.model.load_state_dict(_named(saved, "model"))
-        self.best = _named(saved, "best") or None
+        self.model.load_state_dict(named(saved, "model"))
+        self.best = named(saved, "best") or None
         state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _named(saved, "optimizer").items():
+        for name, tensor in named(saved, "optimizer").items():
             number, entry = name.split("/")
             state.setdefault(int(number), {})[entry] = tensor
         groups = copy.deepcopy(self.optimizer.state_dict()["param_groups"])
@@ -384,53 +377,7 @@ def _epoch_seed(seed: int, stage: int, epoch: int) -> int:
     return (seed * 1_000_003 + stage * 10_007 + epoch) % 2**63
 
 
-def _identity(model: Method, candidates: str) -> dict[str, Any]:
-    """Return what must agree between a checkpoint and the training that goes on with it."""
-    code = code_of(type(model))
-    return {
-        "method": model.name,
-        "config": model.config.model_dump(mode="json"),
-        "seed": model.seed,
-        "split": model.split_hash,
-        "choice of candidates": candidates,
-    } | ({"code": code} if code else {})
-
-
-def _named(saved: dict[str, Any], prefix: str) -> dict[str, Tensor]:
-    prefix += "/"
-    return {name.removeprefix(prefix): t for name, t in saved["tensors"].items() if name.startswith(prefix)}
-
-
 def _restore_progress(saved: dict[str, Any]) -> _Progress:
     p = saved["progress"]
     history = History(p["rows"], p["best"], p["stopped"])
     return _Progress(p["stage"], p["epoch"], p["waited"], p["best_metric"], history)
-
-
-def _read_checkpoint(file: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a checkpoint whole, or say why it cannot be used."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            header = json.loads((opened.metadata() or {})["mmrec_lite"])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise CheckpointError(
-            f"{file} is not a whole checkpoint ({error}); delete it to start anew, or restore a copy."
-        ) from None
-    if header.get("version") != CHECKPOINT_VERSION:
-        raise CheckpointError(
-            f"{file} has checkpoint version {header.get('version')}, this program reads {CHECKPOINT_VERSION}; "
-            f"finish it with the program that wrote it, or delete it."
-        )
-    for key, mine in identity.items():
-        theirs = header.get(key)
-        if theirs == mine:
-            continue
-        if key == "config":
-            differing = sorted(k for k in theirs.keys() | mine.keys() if theirs.get(k) != mine.get(k))
-            theirs, mine = ({k: c.get(k) for k in differing} for c in (theirs, mine))
-        raise CheckpointError(
-            f"{file} was written with another {key} ({theirs}, here {mine}); name another checkpoint folder, or "
-            f"delete it to start anew."
-        )
-    return {"tensors": tensors, "progress": header["progress"]}

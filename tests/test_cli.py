@@ -17,12 +17,14 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
+import mmrec_lite as mm
 from mmrec_lite.cli import _one_line, app
 from mmrec_lite.data import MultimodalDataset, readers
 from mmrec_lite.data.readers import read_frames
 from mmrec_lite.experiments import lessons
 from mmrec_lite.experiments.runs import FORMAT
 from mmrec_lite.methods import REGISTRY
+from tests.tiny import tiny_shop
 
 
 def mmrec(*arguments: object):
@@ -187,7 +189,8 @@ class TestRun:
             print("epoch 1")
             metrics = {"recall@10": 0.125, "recall@20": np.float32(0.25)}
             row = {"method": method, **metrics, "profile": profile, "save": save, "loss": float("nan")}
-            return types.SimpleNamespace(metrics=metrics, row=row)
+            row |= {"split": f"{data}-{protocol}-s0", "seed": seed, "id": "micro-x"}
+            return types.SimpleNamespace(metrics=metrics, row=row, per_user=range(1234))
 
         monkeypatch.setitem(sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=run))
         return seen
@@ -206,9 +209,16 @@ class TestRun:
                 "hyper": {"k": 20, "lam": 0.5, "modalities": ["image", "text"], "split_seed": 4},
             }
         ]
-        assert result.stdout.splitlines()[1:] == ["               @10     @20", "recall      0.1250  0.2500"]
+        assert result.stdout.splitlines()[1:] == [
+            "micro (paper) on bazaar-kfold-s0, seed 3, 1,234 users",
+            "               @10     @20",
+            "recall      0.1250  0.2500",
+        ]
         mmrec("run", "micro", *[part for setting in settings[3:] for part in ("--set", setting)])
         assert calls[1]["hyper"] == {"symmetric": False, "negatives": None, "rebuild": "epoch"}
+
+    def test_where_it_is_saved_is_said(self, calls, tmp_path):
+        assert mmrec("run", "micro", "--save", tmp_path).stdout.splitlines()[-1] == f"Saved as {tmp_path / 'micro-x'}"
 
     def test_json_is_one_object_and_nothing_else(self, calls, tmp_path):
         result = mmrec("run", "micro", "--save", tmp_path, "--json")
@@ -306,6 +316,25 @@ def test_methods_are_listed(monkeypatch):
         "micro       latent item graphs",
     ]
     assert json.loads(mmrec("methods", "--json").stdout) == known
+
+
+def test_orders_of_unknown_items_are_dropped_on_request(source, tmp_path):
+    pd.DataFrame({"asin": range(7), "name": list("abcdefg")}).to_csv(source / "items.csv", index=False)
+    asked = ("--items", source / "items.csv", "--out", tmp_path / "out")
+    assert "--drop-unknown" in refused(prepare(source, *asked))
+    done = prepare(source, *asked, "--drop-unknown", "--json")
+    assert done.exit_code == 0, done.output
+    assert set(MultimodalDataset.load(tmp_path / "out").items["item_id"]) == {str(n) for n in range(7)}
+
+
+def test_a_table_of_results_fits_a_screen_and_a_file_has_all(tmp_path):
+    for name, k in (("mf", 4), ("mf", 8)):
+        mm.run(name, tiny_shop(), epochs=1, dim=k, save=tmp_path)
+    head = mmrec("results", tmp_path).stdout.splitlines()[0].split()
+    assert sorted(head) == ["dim", "id", "method", "ndcg@20", "recall@20", "seed", "set"]
+    assert "version torch" in mmrec("results", tmp_path, "--format", "csv").stdout
+    mmrec("results", tmp_path, "--out", tmp_path / "all.csv")
+    assert "version torch" in (tmp_path / "all.csv").read_text()
 
 
 OWN = """

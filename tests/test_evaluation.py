@@ -320,3 +320,10 @@ def test_a_report_is_not_compared_with_figures(split, model):
 def test_a_number_of_candidates_of_any_width(split, model):
     found, expected = (mm.evaluate(model, split, candidates=n).top for n in (np.int64(6), 6))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_runs_without_chance_prove_nothing_by_being_repeated():
+    """Two methods that nothing varies in, on one split with three seeds: the same figure three times."""
+    got = mm.compare([0.2, 0.2, 0.2], [0.1, 0.1, 0.1])
+    assert got["difference"] == pytest.approx(0.1) and got["n"] == 3
+    assert all(np.isnan(got[name]) for name in ("low", "high", "p_t", "p_wilcoxon"))

@@ -74,6 +74,18 @@ def test_every_method_is_in_the_table(readme):
         assert f"| `{name}` | {summary} |" in readme
 
 
+def test_the_method_of_ones_own_is_one(readme):
+    import mmrec_lite as mm
+    from mmrec_lite.methods import REGISTRY
+
+    code = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "@mm.register" in block)
+    try:
+        exec(code, {"mm": mm, "__name__": "__main__"})
+        assert (mm.check_method("latest")["outcome"] != "fault").all()
+    finally:
+        REGISTRY.pop("latest", None)
+
+
 def test_the_ten_lines_run(readme):
     """The example as printed, one epoch a training instead of sixty."""
     code = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "mm.fit" in block)

@@ -128,13 +128,15 @@ class MultimodalDataset:
         return len(self) / (self.n_users * self.n_items)
 
     def check_modalities(self, names: str | Iterable[str]) -> tuple[str, ...]:
-        """Return `names` as a tuple, or raise `DataError` if the data set lacks one of them."""
+        """Return `names` as a tuple, or raise `DataError` if the data set lacks one of them or one is there twice."""
         names = (names,) if isinstance(names, str) else tuple(names)
         unknown = [name for name in names if name not in self.features]
         if unknown:
             raise DataError(
                 f"data set {self.name!r}: unknown modality {first(unknown)}; it has: {listing(self.modalities)}."
             )
+        if len(set(names)) < len(names):  # it would count twice
+            raise DataError(f"modalities {', '.join(names)}: name each of them once.")
         return names
 
     def dense(self, modality: str) -> np.ndarray:

@@ -31,7 +31,8 @@ def item_sentences(data: MultimodalDataset, modality: str, raw_image: bool = Fal
     if modality == "text":
         what, how = "sentences (sequences['sentences'], a row an item)", "features.text.encode_sentences makes them"
     elif modality == "image" and not raw_image:
-        what, how = "words of pictures (sequences['keywords'], a row an item)", "features.keywords finds them"
+        what = "words of pictures (sequences['keywords'], a row an item)"
+        how = "features.keywords or `mmrec data encode` finds them"
         how += "; variant='ResNet-style' reads the feature 'image' instead" if "image" in data.features else ""
     else:
         what, how = f"the feature {modality!r}", f"name it when reading (features={{{modality!r}: ...}})"

@@ -60,8 +60,9 @@ def versus(
     """Test every label against a reference, paired by seed: difference, interval, p and p after Holm's correction.
 
     One row a label but the reference: `difference` (label - reference), `low`, `high`, `p_t` (paired t-test),
-    `p_holm` (Holm over all rows: the chance of *any* false alarm among them stays below it), `n` pairs. At least two
-    seeds are needed. Raises ``ValueError`` for an unknown reference, or one that has no seeds in common with a label.
+    `p_holm` (Holm over all rows: the chance of *any* false alarm among them stays below it), `n` pairs. NaN where
+    nothing varies (see ``compare``). At least two seeds are needed. Raises ``ValueError`` for an unknown reference, or
+    one that has no seeds in common with a label.
     """
     from statsmodels.stats.multitest import multipletests  # a second to import
 
@@ -79,7 +80,10 @@ def versus(
             )
         out[label] = compare(both[label].to_numpy(), both[reference].to_numpy(), metric, confidence)
     table = pd.DataFrame(out).T[["difference", "low", "high", "p_t", "n"]].rename_axis(by).astype({"n": int})
-    table.insert(4, "p_holm", multipletests(table["p_t"], method="holm")[1] if len(table) else [])
+    table.insert(4, "p_holm", np.nan)
+    tested = table["p_t"].notna()
+    if tested.any():
+        table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p_t"], method="holm")[1]
     return table
 
 
@@ -100,7 +104,7 @@ def printed(
 
 
 def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def render(table: pd.DataFrame, form: str, digits: int = 4) -> str:

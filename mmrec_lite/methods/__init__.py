@@ -55,5 +55,5 @@ def create(name: str, split: Split, *, profile: str = "paper", seed: int = 0, **
     """
     config = configure(name, profile, **hyper)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # weights are drawn on the CPU; a GPU's generator is left alone
         return method_class(name)(split, config, seed)

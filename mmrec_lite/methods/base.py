@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -94,7 +94,6 @@ class Stage:
     patience: int = 10
     lr_decay: Callable[[int], float] | None = None
     begin_epoch: Callable[[int], None] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
     optimizer: Literal["adam", "sgd"] = "adam"
 
 
@@ -110,7 +109,7 @@ class Method(nn.Module):
     source: ClassVar[str] = ""
     Config: ClassVar[type[Hyperparameters]] = Hyperparameters
     profiles: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "lecture": {}}
-    pretrained: ClassVar[tuple[str, ...]] = ()  # prefixes of the state's names that pre-training makes
+    pretrained: tuple[str, ...] = ()  # prefixes of the state's names that pre-training makes
     knows_newcomers: ClassVar[bool] = False  # has something to recommend to who took nothing in training
 
     def __init__(self, split: Split, config: Hyperparameters, seed: int):

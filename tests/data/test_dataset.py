@@ -14,6 +14,7 @@ from PIL import Image
 
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load
 from mmrec_lite.data import dataset as dataset_module
+from tests.tiny import tiny_shop
 
 
 def parts(**changes):
@@ -414,3 +415,9 @@ def test_the_hash_of_words_is_that_of_one_json_list(monkeypatch):
             dataset_module._feed_column(digest, "items.a", words[:rows].astype(object))
             whole = f"items.a|{json.dumps(words[:rows].astype(object).where(words[:rows].notna(), None).tolist())}|"
             assert digest.hexdigest() == hashlib.sha256(whole.encode()).hexdigest()
+
+
+def test_a_modality_named_twice_is_refused():
+    """It would count twice."""
+    with pytest.raises(DataError, match="image, image: name each of them once"):
+        tiny_shop().check_modalities(("image", "image"))

@@ -103,3 +103,14 @@ def test_points_of_a_grid_are_no_sample(rows):
 def test_a_run_that_failed_is_no_run_of_a_mean(rows):
     failed = pd.DataFrame([{"label": "mf", "seed": 6, "error": "MemoryError: full"}])
     pd.testing.assert_frame_equal(mean_and_sd(pd.concat([rows, failed])), mean_and_sd(rows))
+
+
+def test_a_label_that_nothing_varies_in_has_no_p_and_takes_none_from_the_others():
+    figures = {"a": [0.3, 0.3, 0.3], "b": [0.2, 0.2, 0.2], "c": [0.10, 0.13, 0.12]}
+    rows = pd.DataFrame(
+        [{"label": n, "seed": s, "recall@20": v} for n, values in figures.items() for s, v in enumerate(values)]
+    )
+    table = versus(rows, "a")
+    assert np.isnan(table.loc["b", ["low", "high", "p_t", "p_holm"]].astype(float)).all()
+    assert table.loc["c", "p_holm"] == table.loc["c", "p_t"]
+    assert printed(rows, ["recall@20"], reference="a")["p (Holm)"]["b"] == "–"

@@ -37,7 +37,7 @@ def test_every_public_loss_is_listed_or_shared(repository):
 
 
 NUMBERS = r"([1-9]\d?(?:(?:–|, | and | to )[1-9]\d?)*)(?![\d.]*\d)"
-NAMED = re.compile(rf"\b(0\d|1[0-2])(?:\]\([^)]*\))?, (?:sections? )?{NUMBERS}")  # "[03](...), 1–2", "10, section 6"
+NAMED = re.compile(rf"\b(0\d|1[0-3])(?:\]\([^)]*\))?, (?:sections? )?{NUMBERS}")  # "[03](...), 1–2", "10, section 6"
 OWN = re.compile(rf"(?<!\b\d\d, )\b[Ss]ections? {NUMBERS}")
 
 

@@ -236,8 +236,8 @@ def _places(
         raise DataError(
             f"{table_name}: row {row} has item {ids.iloc[row]!r}, which is not among the {len(catalogue)} "
             f"items of {items_name}; the first is {catalogue['item_id'].iloc[0]!r} "
-            f"({int(unknown.sum())} such rows). Add the items, drop the rows (drop_unknown=True), or name the "
-            f"items' id column with item_key=... (--item-key)."
+            f"({int(unknown.sum())} such rows). Add the items, drop the rows (drop_unknown=True; --drop-unknown), or "
+            f"name the items' id column with item_key=... (--item-key)."
         )
     places[unknown] = len(catalogue) + pd.factorize(ids[unknown])[0]
     return places
