@@ -38,7 +38,7 @@ def check_method(method: str, parts: Split | None = None, **hyper: Any) -> pd.Da
     >>> set(mm.check_method("mf")["outcome"])
     {'ok'}
     """
-    trial = _Trial(method, _small_split() if parts is None else parts, hyper)
+    trial = _Trial(method, small_split() if parts is None else parts, hyper)
     rows, broken = [], False
     for name, check in CHECKS.items():
         outcome, found = NOTE, "not tried, for what is said above"
@@ -51,7 +51,7 @@ def check_method(method: str, parts: Split | None = None, **hyper: Any) -> pd.Da
     return pd.DataFrame(rows)
 
 
-def _small_split() -> Split:
+def small_split() -> Split:
     """The 300 most taken products of the shop and who took at least five of them."""
     shop = load("bazaar")
     counts = np.bincount(shop.interactions["item"], minlength=shop.n_items)

@@ -92,7 +92,7 @@ def fit(
     `epochs` caps every stage, `stages` names those to train (default: all). `checkpoint` names a folder: the state is
     written there after every epoch, and a second call with the same model and split goes on where the first one
     ended, to the same final weights as without the break (all randomness of an epoch comes from seed, stage and
-    epoch). `callback(row)` sees each epoch's row and ends the training by returning False. Ctrl-C restores the best
+    epoch; on a CPU the same number of threads adds up in the same order). `callback(row)` sees each epoch's row and ends the training by returning False. Ctrl-C restores the best
     state so far and leaves the history in `model.history`. `device` is "cpu", "cuda" or "auto", a CUDA GPU where there
     is one; `precision` is Lightning Fabric's ("bf16-mixed" ...; graphs are propagated in 32 bits in any case).
     `candidates` are those that validation ranks, "all" items or the "held-out" ones of a cold-items split (see
@@ -235,9 +235,8 @@ class _Trainer:
         decay = stage.lr_decay(state.epoch) if stage.lr_decay else 1.0
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * decay
-        with _own_random_numbers(
-            self.fabric.device, _epoch_seed(self.model.seed, state.stage, state.epoch)
-        ) as generator:
+        seed = _epoch_seed(self.model.seed, state.stage, state.epoch)
+        with _repeatable(self.fabric.device), _own_random_numbers(self.fabric.device, seed) as generator:
             self.model.train()
             if stage.begin_epoch:
                 stage.begin_epoch(state.epoch)
@@ -370,6 +369,26 @@ def _own_random_numbers(device: torch.device, seed: int) -> Iterator[torch.Gener
     with torch.random.fork_rng(devices=[]) if on_cpu else torch.random.fork_rng([device], device_type=device.type):
         (torch.default_generator.manual_seed if on_cpu else torch.manual_seed)(seed)
         yield torch.Generator().manual_seed(seed)
+
+
+@contextlib.contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On a CPU: add up in one order, so that the same seed and threads give the same bits.
+
+    Else the gradient of `weight[index]`, large enough for several threads, is added up in whatever order they come.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a help to find bugs that costs time
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def _epoch_seed(seed: int, stage: int, epoch: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mmrec_lite as mm
+from mmrec_lite.checking import small_split
 from mmrec_lite.data import IndexedVectors, MultimodalDataset
 from mmrec_lite.methods import REGISTRY
 from tests.hardness.worlds import TRAINED, small, whole_shop
@@ -29,6 +30,57 @@ def test_the_same_seed_gives_the_same_bits(name, tried):
     assert first == second
     assert all(torch.equal(a, b) for a, b in zip(weights.values(), again.values(), strict=True))
     tried("trained again with the same seed, by trained method", 1, "metrics and weights equal bit by bit")
+
+
+@pytest.fixture
+def two_threads():
+    """A laptop's: the other tests run with one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def shelf():
+    """300 products of the shop: enough orders for batches whose gradients PyTorch shares out to threads."""
+    return small_split()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_two_threads_give_the_same_bits_again(name, shelf, two_threads, tried):
+    def once():
+        model = mm.create(name, shelf, profile="lecture", seed=5)
+        mm.fit(model, shelf, epochs=2, progress=False)
+        return mm.evaluate(model, shelf, ks=(5, 20)).metrics, model.state_dict()
+
+    (first, weights), (second, again) = once(), once()
+    assert first == second
+    assert [key for key, value in weights.items() if not torch.equal(value, again[key])] == []
+    tried(
+        "trained again with the same seed, on two threads, by trained method", 1, "metrics and weights equal bit by bit"
+    )
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_makes_sums_repeatable_is_put_back(before):
+    split, seen = mm.split(whole_shop(), "given"), []
+    model = mm.create("mf", split, dim=4)
+    plain = model.loss
+
+    def loss(batch):
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return plain(batch)
+
+    model.loss = loss
+    torch.use_deterministic_algorithms(before)
+    try:
+        mm.fit(model, split, epochs=1, progress=False)
+        assert seen and all(seen)
+        assert torch.are_deterministic_algorithms_enabled() is before
+        assert torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def renumbered(shop: MultimodalDataset, users: np.ndarray, items: np.ndarray) -> MultimodalDataset:
