@@ -92,11 +92,12 @@ def fit(
     `epochs` caps every stage, `stages` names those to train (default: all). `checkpoint` names a folder: the state is
     written there after every epoch, and a second call with the same model and split goes on where the first one
     ended, to the same final weights as without the break (all randomness of an epoch comes from seed, stage and
-    epoch; on a CPU the same number of threads adds up in the same order). `callback(row)` sees each epoch's row and ends the training by returning False. Ctrl-C restores the best
-    state so far and leaves the history in `model.history`. `device` is "cpu", "cuda" or "auto", a CUDA GPU where there
-    is one; `precision` is Lightning Fabric's ("bf16-mixed" ...; graphs are propagated in 32 bits in any case).
-    `candidates` are those that validation ranks, "all" items or the "held-out" ones of a cold-items split (see
-    `evaluate`): choose the best epoch by the question that the test is going to ask.
+    epoch; on a CPU the same number of threads adds up in the same order). `callback(row)` sees each epoch's row and
+    ends the training by returning False. Ctrl-C restores the best state so far and leaves the history in
+    `model.history`. `device` is "cpu", "cuda" or "auto", a CUDA GPU where there is one; `precision` is Lightning
+    Fabric's ("bf16-mixed" ...; graphs are propagated in 32 bits in any case). `candidates` are those that validation
+    ranks, "all" items or the "held-out" ones of a cold-items split (see `evaluate`): choose the best epoch by the
+    question that the test is going to ask.
 
     `devices=2` trains on two processes, each with the whole model and its share of every batch, to the result of one
     process; the others run the same script again up to here (`parallel.start`), or `fabric run` has started them.
