@@ -57,7 +57,7 @@ def test_nothing_is_computed_before_there_is_an_answer():
 
 
 def test_what_is_not_known_is_refused_in_a_sentence():
-    with pytest.raises(ValueError, match=r"exercise '11-9' is not known: it is one of 00-A, .*12-B\."):
+    with pytest.raises(ValueError, match=r"exercise '11-9' is not known: it is one of 00-A, .*13-B\."):
         exercises.check("11-9", 1.0)
     with pytest.raises(ValueError, match=r"exercise '11-2': .*'vectors'"):
         exercises.check("11-2", 1.0, counts=[1, 2])

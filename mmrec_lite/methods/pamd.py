@@ -325,7 +325,7 @@ def _modalities(split: Split, config: PAMDConfig) -> tuple[str, ...]:
     if variant == "cf":
         return ()
     names = data.check_modalities(config.modalities or data.modalities[:2])
-    if len(set(names)) == 2 == len(names) or (variant == "features" and names):
+    if len(names) == 2 or (variant == "features" and names):
         return names
     has = ", ".join(map(repr, names)) or "none"
     kind = "chosen are" if config.modalities else f"data set {data.name!r} has"

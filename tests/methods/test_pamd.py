@@ -408,7 +408,7 @@ def test_two_modalities_are_needed_and_chosen(split):
         ((), {}, "data set 'tiny' has: none. .*variant='cf', which needs none"),
         ((), {"variant": "features"}, "has: none"),
         (("image", "text"), {"modalities": "image"}, "chosen are: 'image'"),
-        (("image", "text"), {"modalities": "image,image"}, "chosen are: 'image', 'image'"),
+        (("image", "text"), {"modalities": "image,image"}, "image, image: name each of them once"),
         (("image", "text"), {"modalities": "image,smell"}, "unknown modality 'smell'; it has: image, text"),
     ],
 )
