@@ -165,7 +165,7 @@ class EmbeddingMapExplorer(Explorer):
         words = [f"{how}, {params['fit']}, {self.frames[params['moment']].label}, coloured by {params['colour']}."]
         for side in ("left", "right"):
             probes = self.probes(params["moment"], params[side]).sort_values(ascending=False)
-            scores = ", ".join(f"{name} {score:.2f}" for name, score in probes.items())
+            scores = ", ".join(f"{name} {round(score, 2) + 0.0:.2f}" for name, score in probes.items())
             words.append(f"{side.capitalize()}, {params[side]}: probes read {scores or 'nothing'}.")
         return " ".join([*words, f"Chosen: {item_title(self.data, params['item'])}."])
 
