@@ -30,6 +30,7 @@ Missing = Annotated[
     list[str] | None,
     typer.Option(metavar="[NAME=]MARK", help="'zero' or 'nan': such feature rows mean the item lacks it."),
 ]
+TimeUnit = Annotated[str | None, typer.Option(help="order, s, ms, us or ns (by size).")]
 Cache = Annotated[Path | None, typer.Option(help="Folder that keeps vectors for the next run.")]
 
 Reviews = Annotated[Path, typer.Option(help="Reviews, one JSON object a line, .gz or not.")]
@@ -84,19 +85,26 @@ def pair(text: str, option: str, example: str) -> tuple[str, str]:
     return name, value
 
 
+def pairs(texts: list[str] | None, option: str, example: str) -> dict[str, str]:
+    """What a repeated option says; a name that is given twice is refused, or the last value would win in silence."""
+    found: dict[str, str] = {}
+    for name, value in (pair(text, option, example) for text in texts or []):
+        if name in found:
+            raise DataError(f"{option} {name}={value}: {name!r} is given twice; give each name once.")
+        found[name] = value
+    return found
+
+
+def features(texts: list[str] | None) -> dict[str, str]:
+    """What --feature says: a file for each modality."""
+    return pairs(texts, "--feature", "image=image.npy")
+
+
 def marks(missing: list[str] | None) -> str | dict[str, str] | None:
     """What --missing says: one mark for all modalities, or NAME=MARK pairs."""
     if missing and len(missing) == 1 and "=" not in missing[0]:
         return missing[0]
-    return dict(pair(mark, "--missing", "image=zero") for mark in missing or []) or None
-
-
-def _features(features: list[str] | None) -> dict[str, str]:
-    pairs = [text.partition("=") for text in features or []]
-    wrong = ["".join(pair) for pair in pairs if not all(pair)]
-    if wrong:
-        raise DataError(f"--feature {wrong[0]}: expected NAME=FILE, as in --feature image=image.npy.")
-    return {name: file for name, _, file in pairs}
+    return pairs(missing, "--missing", "image=zero") or None
 
 
 def _amazon(edition: str, show: Show, options: dict[str, Any]) -> None:
@@ -202,19 +210,27 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
     @app.command()
     def mmrec(
         interactions: Annotated[Path, typer.Option(help="name.inter")], out: Out, feature: Feature = None,
-        missing: Missing = None, name: Name = None, overwrite: Overwrite = False,
+        missing: Missing = None, time_unit: TimeUnit = None, name: Name = None, overwrite: Overwrite = False,
     ) -> None:  # fmt: skip
         """Read MMRec's .inter and npy files with their split."""
-        from .data.readers import read_mmrec
+        from .data.readers.mmrec import made_name, read_mmrec
 
-        name = ready(out, overwrite, name, interactions.stem)
-        data = read_mmrec(interactions, _features(feature), missing=marks(missing), name=name)
-        _done(data, out, overwrite, show)
+        name = ready(out, overwrite, name, made_name(interactions))
+        options = {"time_unit": time_unit, "missing": marks(missing), "name": name}
+        _done(read_mmrec(interactions, features(feature), **options), out, overwrite, show)
 
     @app.command()
     def recbole(
         folder: Annotated[Path, typer.Option(help="Folder with name.inter and name.item.")], out: Out,
-        feature: Feature = None, missing: Missing = None, name: Name = None, overwrite: Overwrite = False,
+        feature: Feature = None,
+        title: Annotated[str, typer.Option(help="Items' column of the title.")] = "title",
+        text: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="COLUMN", help="Items' column of the text (text, or title and description); repeat to join."
+            ),
+        ] = None,
+        time_unit: TimeUnit = None, missing: Missing = None, name: Name = None, overwrite: Overwrite = False,
     ) -> None:  # fmt: skip
         """Read RecBole's atomic files."""
         from .data.readers import read_recbole
@@ -222,7 +238,8 @@ def _register_toolkits(app: typer.Typer, show: Show) -> None:
         ready(out, overwrite)
         # Its files are called after the data set, so that no other name can be made up for it.
         check_name(name or folder.resolve().name, "recbole: rename the files and pass --name, for")
-        _done(read_recbole(folder, name, _features(feature), missing=marks(missing)), out, overwrite, show)
+        options = {"title": title, "text": text or None, "time_unit": time_unit, "missing": marks(missing)}
+        _done(read_recbole(folder, name, features(feature), **options), out, overwrite, show)
 
     @app.command()
     def mmssl(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 
 from mmrec_lite import features
 from mmrec_lite.data import MultimodalDataset, download, load
-from mmrec_lite.data.readers import read_recbole
+from mmrec_lite.data.readers import read_mmrec, read_recbole
 from tests.data.test_exchange import write_mmssl
 from tests.data.test_sources import image_file, meta_2014, reviews_2014
 from tests.test_cli import mmrec, refused
@@ -170,7 +171,33 @@ def test_mistakes_cost_one_line(toys, tmp_path):
     assert "unknown source 'x'" in refused(mmrec("data", "download", "x", "--out", tmp_path))
     wrong = ("data", "prepare", "mmrec", "--interactions", tmp_path / "no.inter", "--out", tmp_path / "x")
     assert "there is no file" in refused(mmrec(*wrong))
-    assert "expected NAME=FILE" in refused(mmrec(*wrong, "--feature", "image"))
+    assert "expected NAME=VALUE, as in --feature image=image.npy" in refused(mmrec(*wrong, "--feature", "image"))
+    twice = ("--feature", "image=a.npy", "--feature", "image=b.npy")
+    assert "--feature image=b.npy: 'image' is given twice" in refused(mmrec(*wrong, *twice))
+    assert "'image' is given twice" in refused(mmrec(*wrong, "--missing", "image=zero", "--missing", "image=nan"))
+
+
+def test_what_recbole_s_columns_are_called_and_count(tmp_path):
+    (tmp_path / "ml").mkdir()
+    (tmp_path / "ml" / "ml.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\nu\ta\t2000\nu\tb\t1000\n")
+    (tmp_path / "ml" / "ml.item").write_text("item_id:token\tname:token_seq\tgenre:token_seq\na\tA\tx\nb\tB\ty\n")
+    columns = ("--title", "name", "--text", "name", "--text", "genre", "--time-unit", "ms")
+    result = mmrec("data", "prepare", "recbole", "--folder", tmp_path / "ml", *columns, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    data = load(tmp_path / "out")
+    assert data.items["title"].tolist() == ["A", "B"] and data.items["text"].tolist() == ["A. x", "B. y"]
+    assert data.interactions["timestamp"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("file", ["baby.inter", "baby.inter.gz"])
+def test_mmrec_s_file_names_the_data_set_as_it_does_in_python(file, tmp_path):
+    content = b"userID\titemID\ttimestamp\n1\t2\t2000\n"
+    (tmp_path / file).write_bytes(gzip.compress(content) if file.endswith("gz") else content)
+    start = ("data", "prepare", "mmrec", "--interactions", tmp_path / file, "--time-unit", "ms")
+    result = mmrec(*start, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    data = load(tmp_path / "out")
+    assert data.name == read_mmrec(tmp_path / file).name == "baby" and data.interactions["timestamp"].tolist() == [2]
 
 
 FILES = {

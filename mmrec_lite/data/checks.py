@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import numpy as np
@@ -136,9 +137,13 @@ def whole_numbers(values: pd.Series, table: str, column: str) -> np.ndarray:
 
 
 def finite_numbers(values: pd.Series, table: str, column: str) -> np.ndarray:
-    """The column as float32; missing and infinite values are refused with their row."""
+    """The column as float32; words, missing and infinite values are refused with their row."""
     if values.dtype.kind not in "biuf":
-        raise DataError(f"{table}: column {column!r} holds {values.dtype} where numbers are needed.")
+        row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
+        raise DataError(
+            f"{table}: column {column!r} holds {values.iloc[row]!r:.80} in row {row} where numbers are needed. Write "
+            f"them with a decimal point, as in 4.5, or all of them with a comma in a CSV parted by semicolons."
+        )
     with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
         array = values.to_numpy().astype(np.float32)
     if not np.isfinite(array).all():
@@ -149,6 +154,13 @@ def finite_numbers(values: pd.Series, table: str, column: str) -> np.ndarray:
             f"Fill or drop these rows, or leave the column out."
         )
     return array
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def known_parts(values: pd.Series, table: str) -> pd.Series:

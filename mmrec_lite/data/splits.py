@@ -90,12 +90,18 @@ class Split:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the data set's hash and the rows of each part."""
+        """SHA-256 over the data set's hash, the rows of each part, and their order where it is not that of time."""
         digest = hashlib.sha256(self.dataset.hash.encode())
         for part in PARTS:
             digest.update(f"|{part} {len(self._rows(part))}|".encode())
             digest.update(self._rows(part).astype("<i8").data)
+        if self._by_row and "timestamp" in self.dataset.interactions:
+            digest.update(b"|by order|")
         return digest.hexdigest()
+
+    @property
+    def _by_row(self) -> bool:
+        return self.options.get("by") == "order"
 
     @cached_property
     def _cache(self) -> dict:
@@ -152,7 +158,7 @@ class Split:
             raise DataError(f"split: sequences of {first(sorted(unknown)) or 'no part'}; parts: {listing(PARTS)}.")
         if key not in self._cache:
             rows = np.sort(np.concatenate([self._rows(part) for part in key[1:]]))
-            in_order = _by_user if self.options.get("by") == "order" else _time_order
+            in_order = _by_user if self._by_row else _time_order
             rows = rows[in_order(self.dataset, rows)]
             users, items = (self.dataset.interactions[side].to_numpy()[rows] for side in ("user", "item"))
             indptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=self.n_users))])
@@ -263,8 +269,9 @@ def split(
             raise DataError(
                 f"split: {name}={value!r} belongs to protocol {needs!r}, not to {protocol!r}; leave it out."
             )
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(f"split: seed = {seed!r}, but it is a whole number from 0.")
+    for name, value in (("seed", seed), ("fold", fold), ("folds", folds)):
+        if not isinstance(value, int | np.integer) or value < 0:
+            raise DataError(f"split: {name} = {value!r}, but it is a whole number from 0.")
     rng = np.random.default_rng(seed)
     held_out: dict[str, np.ndarray] = {}
     options: dict = {}
@@ -275,15 +282,15 @@ def split(
         options = {"by": by or "time"}
         part = _leave_one_out(dataset, **options)
     elif protocol == "kfold":
-        options = {"fold": fold, "folds": folds}
+        options = {"fold": int(fold), "folds": int(folds)}
         part = _kfold(dataset, rng, **options)
     elif protocol == "cold-items":
-        options = {"cold": cold}
+        options = {"cold": float(cold)}
         part, held_out = _cold_items(dataset, rng, **options)
     else:
         part = _given(dataset)
     rows = [np.flatnonzero(part == number) for number in (_TRAIN, _VALID, _TEST)]
-    return Split(dataset, protocol, seed, *rows, held_out_items=held_out, options=json.loads(json.dumps(options)))
+    return Split(dataset, protocol, int(seed), *rows, held_out_items=held_out, options=json.loads(json.dumps(options)))
 
 
 def _checked_ratios(ratios: tuple[float, float, float]) -> tuple[float, ...]:

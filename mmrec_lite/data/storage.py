@@ -7,6 +7,7 @@ import glob
 import hashlib
 import io
 import json
+import os
 import shutil
 import uuid
 import warnings
@@ -31,7 +32,12 @@ FORMAT = "mmrec_lite dataset"
 VERSION = 1
 INDEX = "dataset.json"
 # Of all that Pillow opens: an EPS called a.jpg would start Ghostscript. JPEG covers MPO, as telephones write it.
-PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",), "WEBP": (".webp",), "GIF": (".gif",), "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+}  # fmt: skip
+PICTURE_FORMATS = tuple(_ENDINGS)
+PICTURE_SUFFIXES = tuple(suffix for endings in _ENDINGS.values() for suffix in endings)
 LARGEST_PICTURE = 2**28  # bytes; an archive of a few kilobytes can unpack to as many gigabytes
 _TABLES = ("users", "items", "interactions")
 _KEYS = {  # of the index -> what stands there
@@ -41,16 +47,20 @@ _KEYS = {  # of the index -> what stands there
 
 
 def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
-    """Write beside, then rename: a run that is cut short leaves the old folder as it was."""
-    folder = folder.absolute()
+    """Write beside, then rename: a run that is cut short leaves the old folder as it was.
+
+    Through a link the folder that it leads to is written.
+    """
+    asked, folder = folder.absolute(), folder.resolve()
     unique = uuid.uuid4().hex[:12]  # not the process's number: in a container each run may have the same
     partial = folder.with_name(f".{folder.name}.{unique}.partial")
     old = folder.with_name(f".{folder.name}.{unique}.old")
     try:
-        refuse_occupied(folder, overwrite)
+        refuse_occupied(asked, overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
         _write(dataset, partial)
+        _archive.cache_clear()  # Windows renames no folder with an open file in it, such as the pictures just copied
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
@@ -66,13 +76,15 @@ def save(dataset: MultimodalDataset, folder: Path, *, overwrite: bool) -> Path:
         if old.exists() and not folder.exists():
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-    return folder
+    return asked
 
 
 def refuse_occupied(folder: Path, overwrite: bool) -> None:
     """Raise ``DataError`` for a folder that a data set must not be written to."""
     if folder.is_file():
         raise DataError(f"save: {folder} is a file; name a folder.")
+    if os.path.ismount(folder.resolve()):
+        raise DataError(f"save: {folder} is a mount point, which no other folder can replace; name a folder inside it.")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not overwrite:
@@ -167,7 +179,8 @@ def read(folder: Path) -> dict:
 def _read_index(folder: Path) -> dict:
     path = folder / INDEX
     if not path.is_file():
-        left = sorted(folder.absolute().parent.glob(f".{glob.escape(folder.absolute().name)}.*.old/{INDEX}"))
+        place = folder.resolve()  # beside which `save` writes
+        left = sorted(place.parent.glob(f".{glob.escape(place.name)}.*.old/{INDEX}"))
         if left and not folder.exists():
             raise DataError(
                 f"{folder}: a run that was to replace this data set was killed. The former one lies whole in "
@@ -227,14 +240,11 @@ def _load_array(path: Path) -> np.ndarray:
 
 def image_bytes(root: Path, name: str, column: str = "image") -> bytes:
     """The bytes of one picture below a folder or inside a zip archive; `column` is who named it, for the message."""
-    path, on_windows = PurePosixPath(name), PureWindowsPath(name)  # refused everywhere: data sets travel
-    if path.is_absolute() or on_windows.anchor or ".." in path.parts + on_windows.parts:
-        raise DataError(
-            f"image {name!r}: a picture's path must stay inside {root.name}, on Windows, too (where a backslash parts "
-            f"folders and a colon ends a drive's name); make it relative to it, or rename the picture."
-        )
+    path, packed = _path_inside(root, name), root.is_file()
+    if not packed:
+        refuse_link_outside(root, path)
     try:
-        if not root.is_file():
+        if not packed:
             size, read = (root / path).stat().st_size, (root / path).read_bytes
         else:
             archive = _archive(root, root.stat().st_mtime_ns)
@@ -249,6 +259,29 @@ def image_bytes(root: Path, name: str, column: str = "image") -> bytes:
             f"`{column}` column."
         ) from None
     raise DataError(f"image {name!r} has {size:,} bytes; more than {LARGEST_PICTURE:,} are no product's picture.")
+
+
+def _path_inside(root: Path, name: str) -> PurePosixPath:
+    path, on_windows = PurePosixPath(name), PureWindowsPath(name)  # refused everywhere: data sets travel
+    if path.is_absolute() or on_windows.anchor or ".." in path.parts + on_windows.parts:
+        raise DataError(
+            f"image {name!r}: a picture's path must stay inside {root.name}, on Windows, too (where a backslash parts "
+            f"folders and a colon ends a drive's name); make it relative to it, or rename the picture."
+        )
+    return path
+
+
+def refuse_link_outside(root: Path, path: PurePosixPath | str) -> None:
+    """Raise ``DataError`` where a link below the folder leads out of it: any file could be saved as a picture."""
+    try:
+        inside = (root / path).resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle: whoever reads it says so
+        return
+    if not inside:
+        raise DataError(
+            f"image {str(path)!r} in {root} is a link, or lies behind one, that leads out of it; put the picture "
+            f"itself there."
+        )
 
 
 @lru_cache(maxsize=8)

@@ -17,6 +17,7 @@ from .pictures import MAX_PIXELS, BadPicture, PictureReport, open_picture, read_
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from .image import ImageEncoder
 
@@ -46,10 +47,10 @@ def encode_pictures(
 
     ``pictures`` holds a file name an item, several of them, or none (None, "" or an empty list); names are below
     ``root``, a folder or zip archive, or paths of their own. The vector of several pictures is their mean, scaled to
-    length one. A file that is missing, empty, corrupt or larger than ``max_pixels`` is left out and named in the
-    report; an item without a usable picture has a zero row and present False. Equal files are encoded once. With
-    ``cache``, a folder, vectors are kept by the files' and the model's SHA-256. ``workers`` threads read, decode and
-    preprocess ahead of the encoder; memory holds a few batches, however many pictures there are.
+    length one. A file that is missing, empty, corrupt, larger than ``max_pixels`` or extremely narrow is left out and
+    named in the report; an item without a usable picture has a zero row and present False. Equal files are encoded
+    once. With ``cache``, a folder, vectors are kept by the files' and the model's SHA-256. ``workers`` threads read,
+    decode and preprocess ahead of the encoder; memory holds a few batches, however many pictures there are.
     """
     names = [_names(entry) for entry in pictures]
     flat = list(dict.fromkeys(name for entry in names for name in entry))
@@ -157,9 +158,18 @@ def _prepare(
         if key in store:  # it was decoded before; its header still says what to report
             return _Ready(name, key, None, open_picture(content, name, max_pixels)[1], None)
         picture, kinds = read_picture(content, name, max_pixels)
-        return _Ready(name, key, encoder.preprocess(picture), kinds, None)
+        return _Ready(name, key, _pixels(picture, name, encoder), kinds, None)
     except BadPicture as error:
         return _Ready(name, "", None, (), error.kind)
+
+
+def _pixels(picture: Image.Image, name: str, encoder: ImageEncoder) -> torch.Tensor:
+    try:
+        return encoder.preprocess(picture)
+    except MemoryError:  # this machine is out of it, and no picture to blame
+        raise MemoryError(f"too little memory to scale the picture {name!r} for the encoder") from None
+    except Exception as error:  # a catalogue of thousands does not end at one picture
+        raise BadPicture("corrupt", f"{name} cannot be scaled for the encoder ({error})") from None
 
 
 def _content(name: str, root: str | Path | None) -> bytes | None:

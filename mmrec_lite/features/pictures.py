@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["BadPicture", "PictureReport", "pictures_by_item", "read_picture"]
 
 MAX_PIXELS = 50_000_000  # 150 MB as RGB; a photograph of today's cameras has half of it
+# Encoders scale the short side to 224 pixels or so, and the long one with it: 30,000 x 1 pixels, a file of 200 bytes,
+# would become 6.7 million x 224. Up to this many times as long as wide a picture stays below MAX_PIXELS, up to 700.
+MAX_RATIO = 100
 UNUSABLE = ("missing", "zero bytes", "corrupt", "huge")
 CONVERTED = ("grey", "CMYK", "animated", "transparent", "other mode")
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of 16 bits, by the order of their bytes
@@ -81,7 +84,8 @@ def read_picture(content: bytes | None, name: str, max_pixels: int = MAX_PIXELS)
     """Decode one picture's bytes to RGB: the picture, and what it was converted from.
 
     The size is read from the header before anything is decoded, so that a decompression bomb costs nothing. Raises
-    `BadPicture` for bytes that are not there, none, no picture, cut short, or more than `max_pixels` pixels.
+    `BadPicture` for bytes that are not there, none, no picture, cut short, more than `max_pixels` pixels, or one side
+    more than `MAX_RATIO` times the other.
     """
     from PIL import Image, ImageOps
 
@@ -121,6 +125,9 @@ def open_picture(content: bytes | None, name: str, max_pixels: int) -> tuple[Ima
         raise BadPicture("corrupt", f"{name} ({error})") from None
     if picture.width * picture.height > max_pixels:
         raise BadPicture("huge", f"{name} has {picture.width:,} x {picture.height:,} pixels")
+    if max(picture.size) > MAX_RATIO * min(picture.size):
+        size = f"{picture.width:,} x {picture.height:,} pixels"
+        raise BadPicture("huge", f"{name} has {size}; scaled for an encoder it would have millions")
     return picture, kinds
 
 

@@ -16,7 +16,7 @@ from scipy import sparse
 import mmrec_lite as mm
 from mmrec_lite.data import DataError, split
 from mmrec_lite.data.export import to_mmrec, to_recbole
-from mmrec_lite.data.readers import read_frames, read_mmrec, read_mmssl, read_recbole
+from mmrec_lite.data.readers import Filters, read_frames, read_mmrec, read_mmssl, read_movielens, read_recbole
 from mmrec_lite.data.readers.mmssl import read_sparse
 from mmrec_lite.data.readers.recbole import read_atomic
 
@@ -70,6 +70,90 @@ def test_recbole_atomic_files(tmp_path):
         read_recbole(folder)
     with pytest.raises(DataError, match=r"holds neither nothing.inter nor nothing.train.inter"):
         read_recbole(folder, "nothing")
+
+
+def write_inter(folder: Path, times: list, source: str) -> None:
+    """Interactions of one user at these times, an item each, as MMRec or RecBole writes them."""
+    heads = {"mmrec": "userID\titemID\ttimestamp", "recbole": "user_id:token\titem_id:token\ttimestamp:float"}[source]
+    rows = [f"1\t{item}\t{time}" for item, time in enumerate(times)]
+    (folder / "x.inter").write_text("\n".join([heads, *rows, ""]))
+
+
+READERS = {
+    "mmrec": lambda folder, **options: read_mmrec(folder / "x.inter", **options),
+    "recbole": lambda folder, **options: read_recbole(folder, "x", **options),
+}
+BOTH = pytest.mark.parametrize("source", READERS)
+
+
+@BOTH
+@pytest.mark.parametrize(("times", "unit", "seconds", "items"), [
+    ([1_600_000_000, 1_700_000_000, 9], None, [1_600_000_000, 1_700_000_000, 9], "012"),
+    ([1_600_000_000_900, 1_600_000_000_100, 1_500_000_000_000], None, [1.5e9, 1.6e9, 1.6e9], "210"),
+    ([1_600_000_000_000_900, 1_600_000_000_000_100], None, [1.6e9, 1.6e9], "10"),
+    ([1_600_000_000.75, 1_600_000_000.25, 1_500_000_000], None, [1.5e9, 1.6e9, 1.6e9], "210"),
+    ([1_600_000_000_000.75, 1_600_000_000_000.25], None, [1.6e9, 1.6e9], "10"),
+    ([2000, 1000], "ms", [1, 2], "10"),
+    ([2000, 1000], "order", [2000, 1000], "01"),
+])  # fmt: skip
+def test_times_of_every_unit_order_the_rows(tmp_path, source, times, unit, seconds, items):
+    write_inter(tmp_path, times, source)
+    data = READERS[source](tmp_path, time_unit=unit)
+    assert data.interactions["timestamp"].tolist() == seconds
+    assert "".join(data.items["item_id"].iloc[data.interactions["item"]]) == items
+    sorted_note = any("rows sorted by them" in note for note in data.card["notes"])
+    assert sorted_note == (items != "".join(map(str, range(len(times)))))
+
+
+@BOTH
+@pytest.mark.parametrize(("times", "unit", "message"), [
+    ([1_600_000_000, 1_600_000_000_000], None, r"row 1 .* no number of seconds between 1970 and 2099 \(1 such rows\)"),
+    ([1_600_000_000_000, 5_000_000_000_000], None, r"row 1 .* no number of milliseconds between 1970 and 2099"),
+    ([1_600_000_000_000], "s", r"row 0 .* no number of seconds"),
+    ([1, -1], None, "row 1 .* no number of seconds"),
+    ([1, "inf"], None, "row 1 .* no number"),
+    ([1, ""], None, "row 1 .* no number"),
+    ([1], "minutes", "unknown time_unit 'minutes'; there are: order, s, ms, us, ns"),
+])  # fmt: skip
+def test_times_that_cannot_be_are_refused_with_their_row(tmp_path, source, times, unit, message):
+    write_inter(tmp_path, times, source)
+    with pytest.raises(DataError, match=rf"x.inter: {message}"):
+        READERS[source](tmp_path, time_unit=unit)
+
+
+def test_the_parts_of_recbole_may_count_time_in_several_ways(tmp_path):
+    parts = {"train": ("ab", [1_600_000_000.5, 1_600_000_000.25]), "valid": ("c", [1_600_000_001]),
+             "test": ("d", [1_700_000_000_000])}  # fmt: skip
+    for part, (items, times) in parts.items():
+        rows = "".join(f"u\t{item}\t{time}\n" for item, time in zip(items, times, strict=True))
+        (tmp_path / f"x.{part}.inter").write_text(f"user_id:token\titem_id:token\ttimestamp:float\n{rows}")
+    log = read_recbole(tmp_path, "x").interactions
+    assert log["item"].tolist() == [1, 0, 2, 3] and log["split"].tolist() == ["train", "train", "valid", "test"]
+    assert log["timestamp"].tolist() == [1_600_000_000, 1_600_000_000, 1_600_000_001, 1_700_000_000]
+
+
+@BOTH
+def test_a_mark_of_utf_8_belongs_to_no_column(tmp_path, source):
+    write_inter(tmp_path, [1, 2], source)
+    (tmp_path / "x.inter").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "x.inter").read_bytes())
+    assert len(READERS[source](tmp_path)) == 2
+
+
+def test_a_column_that_is_not_there_has_a_remedy_that_there_is(tmp_path):
+    (tmp_path / "x.inter").write_text("user\titemID\n1\t2\n")
+    with pytest.raises(
+        DataError, match=r"no column 'userID'; there are: user, itemID\. Rename .*columns={'user': "
+    ) as no:
+        read_mmrec(tmp_path / "x.inter")
+    assert "--" not in str(no.value) and len(read_mmrec(tmp_path / "x.inter", columns={"user": "user"})) == 1
+    (tmp_path / "x.inter").write_text("user:token\titem_id:token\n1\t2\n")
+    with pytest.raises(DataError, match=r"no column 'user_id'; there are: user, item_id\. Call the right one so") as no:
+        read_recbole(tmp_path, "x")
+    assert "--" not in str(no.value)
+    (tmp_path / "ratings.csv").write_text("userId,movie,rating,timestamp\n1,1,4,964982703\n")
+    with pytest.raises(DataError, match=r"no column 'movieId'.*MovieLens' own files have it") as no:
+        read_movielens(tmp_path, filters=Filters(1, 1), name="ml")
+    assert "--" not in str(no.value)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -121,6 +124,89 @@ class TestUnderstood:
         for column in ([12, 13], [12.0, 13.0], pd.array([12, 13], dtype="Int64"), ["12", "13"]):
             assert ids_as_text(pd.Series(column, name="item"), "log").tolist() == ["12", "13"]
         assert ids_as_text(pd.Series(["12.0", "13"], name="item"), "log").tolist() == ["12.0", "13"]
+
+    @pytest.mark.parametrize(("dtype", "least"), [("float64", 2**53), ("float32", 2**24), ("Float64", 2**53)])
+    def test_ids_that_a_number_with_a_point_no_longer_tells_apart_are_refused(self, dtype, least):
+        one, two = (pd.DataFrame({"user": [1.0, number], "item": ["a", "a"]}) for number in (least - 1, least))
+        assert read_frames(one.astype({"user": dtype})).users["user_id"].tolist() == ["1", str(least - 1)]
+        message = rf"interactions: row 1 has user .* below {least:,} alone \(1 such rows\).*pd.read_csv\(..., dtype=str"
+        with pytest.raises(DataError, match=message):
+            read_frames(two.astype({"user": dtype}))
+        items = pd.DataFrame({"item": [1e20, 2.0]}, dtype=dtype)
+        with pytest.raises(DataError, match=r"items: row 0 has item .* Read the column as text"):
+            read_frames(pd.DataFrame({"user": ["u"], "item": ["2"]}), items)
+
+    @pytest.mark.parametrize("number", [np.inf, -np.inf])
+    def test_an_infinite_id_is_refused(self, number):
+        with pytest.raises(DataError, match=r"interactions: row 0 has item -?inf.* Read the column as text"):
+            read_frames(pd.DataFrame({"user": ["u", "v"], "item": [number, 1.0]}))
+
+    @pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t"), (".csv", ";")])
+    def test_what_is_text_in_a_file_stays_as_written(self, tmp_path, suffix, separator):
+        """Years beside an empty cell, codes with zeros, a book called 007: pandas would take them for numbers."""
+        log = [("user", "item", "words"), ("u", "1", "10"), ("v", "2", "")]
+        items = [("item", "name", "text", "year", "image", "pages"), ("1", "007", "1.50", "1984", "00123", "10"),
+                 ("2", "", "", "", "", "")]  # fmt: skip
+        for name, rows in (("log", log), ("items", items)):
+            (tmp_path / f"{name}{suffix}").write_text("".join(separator.join(row) + "\n" for row in rows))
+        (tmp_path / "pictures").mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / "pictures" / "00123.png")
+        files = tmp_path / f"log{suffix}", tmp_path / f"items{suffix}"
+        shop = read_frames(*files, images=tmp_path / "pictures", title="name", text=("name", "year"), review="words")
+        assert shop.items["title"].fillna("").tolist() == ["007", ""] and shop.items["text"].tolist() == [
+            "007. 1984",
+            "",
+        ]
+        assert shop.items["image"].tolist() == ["00123.png", ""] and shop.interactions["review"].tolist() == ["10", ""]
+        assert shop.items["pages"].tolist()[0] == 10, "what is no text is a number"
+        usual = read_frames(*(pd.DataFrame(rows[1:], columns=rows[0]) for rows in (log, items)))
+        assert read_frames(*files).items["text"].fillna("").tolist() == usual.items["text"].tolist() == ["1.50", ""]
+
+    def test_numbers_of_a_frame_become_text_without_a_point(self):
+        """A year is a number with a point as soon as one is missing."""
+        items = pd.DataFrame({"item": ["a", "b", "c"], "year": [1984.0, np.nan, 3.5], "part": [1, 2, 3],
+                              "odd": pd.Series([7.0, "x", None], dtype=object)})  # fmt: skip
+        log = pd.DataFrame({"user": ["u", "v"], "item": ["a", "b"], "review": [10.0, np.nan]})
+        shop = read_frames(log, items, title="year", text=("part", "year", "odd"))
+        assert shop.items["title"].tolist() == ["1984", "", "3.5"]
+        assert shop.items["text"].tolist() == ["1. 1984. 7", "2. x", "3. 3.5"]
+        assert shop.items["odd"].tolist() == ["7", "x", ""] and shop.items["year"].tolist()[0] == 1984
+        assert shop.interactions["review"].tolist() == ["10", ""]
+        assert read_frames(log, items.rename(columns={"year": "title"})).items["title"].tolist() == ["1984", "", "3.5"]
+
+    def test_numbers_name_pictures_of_a_frame(self, tmp_path):
+        Image.new("RGB", (4, 4)).save(tmp_path / "12.png")
+        items = pd.DataFrame({"item": ["a", "b", "c", "d"], "image": [12.0, np.nan, np.nan, np.nan]})
+        assert read_frames(LOG, items, images=tmp_path).items["image"].tolist() == ["12.png", "", "", ""]
+
+    def test_ratings_with_decimal_points_between_semicolons(self, tmp_path):
+        """A file that is parted as Excel does where the comma is the decimal sign, written by another program."""
+        (tmp_path / "log.csv").write_text("user;item;rating\nu;a;4.5\nv;b;3\n")
+        assert read_frames(tmp_path / "log.csv").interactions["rating"].tolist() == [4.5, 3]
+        (tmp_path / "log.csv").write_text("user;item;rating\nu;a;4.5\nv;b;3,5\n")
+        with pytest.raises(DataError, match=r"column 'rating' holds '3,5' in row 1 .*decimal point.*with a comma"):
+            read_frames(tmp_path / "log.csv")
+        (tmp_path / "log.csv").write_text("user;item;rating\nu;a;4.5\nv;b;\n")
+        with pytest.raises(DataError, match=r"row 1 has rating nan \(1 such rows\)"):
+            read_frames(tmp_path / "log.csv")
+        with pytest.raises(DataError, match=r"column 'rating' holds 'b' in row 1 where numbers are needed"):
+            read_frames(LOG.assign(rating=["1", "b", "c", "4"]))
+
+    def test_a_set_becomes_the_same_text_in_every_process(self):
+        """Its own order follows the hashes of its words, which are others in every process."""
+        program = (
+            "import pandas as pd\nfrom mmrec_lite.data.readers import read_frames\n"
+            "items = pd.DataFrame({'item': ['a', 'b'], 'tags': [set('abcdefgh'), frozenset('xyzuvw')]})\n"
+            "print(read_frames(pd.DataFrame({'user': ['u'], 'item': ['a']}), items).items['tags'].tolist())"
+        )
+        said = {
+            subprocess.run(
+                [sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}, check=True,
+                capture_output=True, text=True, cwd=Path(__file__).parents[2],
+            ).stdout.strip()
+            for seed in "12"
+        }  # fmt: skip
+        assert said == {"['a, b, c, d, e, f, g, h', 'u, v, w, x, y, z']"}
 
     def test_without_an_items_table_features_number_the_items(self):
         log = pd.DataFrame({"user": [0, 1, 2], "item": [2, 0, 3]})
@@ -351,6 +437,29 @@ class TestPictures:
         shop.save(tmp_path / "saved")
         with zipfile.ZipFile(tmp_path / "saved" / "images.zip") as archive:
             assert sorted(archive.namelist()) == ["a.png", "b.jpg", "b/side.jpg", "b_10.jpg", "b_2.jpg"]
+
+    @pytest.mark.parametrize("named", [False, True])
+    def test_a_column_images_of_one_s_own_is_no_list_of_pictures(self, folder, tmp_path, named):
+        """Counts, addresses, other files: they must not stand for what the items' pictures are."""
+        items = ITEMS.assign(images=["3", "http://x/y.jpg", None, "5"])
+        items = items.assign(image=["", "a.png", "", ""]) if named else items
+        shop = read_frames(LOG, items, images=folder)
+        assert "images" not in shop.items
+        assert shop.items["images_given"].fillna("").tolist() == ["3", "http://x/y.jpg", "", "5"]
+        assert shop.card["notes"][-1].endswith("; the column 'images' is now called 'images_given'")
+        shop.save(tmp_path / "saved")
+        (folder / "b_2.jpg").write_bytes((folder / "b.jpg").read_bytes())
+        if not named:
+            assert read_frames(LOG, items, images=folder).items["images"].tolist() == ["", "a.png", "", "b.jpg|b_2.jpg"]
+
+    def test_digits_of_every_script_order_pictures(self):
+        """² and ① are digits, but no decimal ones; an archive's names may have more of them than Python reads."""
+        long = "9" * 5000
+        paths = ["a/①.jpg", "a/².jpg", f"a/{long}.jpg", "a/10.jpg", "a/9.jpg", "a/٣.jpg", "a/x.jpg"]
+        found = pictures_by_item(paths, ["a"])["a"]
+        assert sorted(found) == sorted(paths) and [path for path in found if path[2:-4].isascii()] == [
+            "a/9.jpg", "a/10.jpg", f"a/{long}.jpg", "a/x.jpg",
+        ]  # fmt: skip
 
     def test_a_folder_called_after_an_item_outranks_the_files_names(self):
         """Catalogues number items and pictures alike: 12/1.jpg is the first picture of 12, and none of 1."""

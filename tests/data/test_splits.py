@@ -310,6 +310,38 @@ def test_by_order_rows_decide_even_where_there_are_time_stamps():
     assert by_time.sequences(("train", "valid", "test")).items.tolist() == [1, 0, 3, 2, 4]
 
 
+def test_order_counts_in_the_hash_where_it_is_another_than_that_of_time():
+    """Rows held out may be the same while what a user took first is not: two runs would share a folder."""
+    pairs = [(0, 4), (0, 2), (0, 3), (0, 0), (0, 1)]
+    for protocol in ("leave-one-out", "ratio"):
+        data = dataset(pairs, timestamp=[2, 1, 3, 4, 5])
+        by_row, by_time = (split(data, protocol, by=by) for by in ("order", "time"))
+        assert rows(by_row) == rows(by_time) and by_row.train_sequences().items[0] != by_time.train_sequences().items[0]
+        assert by_row.hash != by_time.hash
+
+
+@pytest.mark.parametrize(("protocol", "options", "begin"), [
+    ("leave-one-out", {"by": "time"}, "27b0f5e71c56"),
+    ("leave-one-out", {"by": "order"}, "f99953b05414"),
+    ("ratio", {}, "0995d0863501"),
+])  # fmt: skip
+def test_hashes_stay_what_they_were(protocol, options, begin):
+    """Results on disk are found by them; without time stamps there is one order alone."""
+    times = {} if options.get("by") == "order" else {"timestamp": [2, 1, 3, 4, 5]}
+    data = dataset([(0, 4), (0, 2), (0, 3), (0, 0), (0, 1)], **times)
+    assert split(data, protocol, **options).hash.startswith(begin)
+
+
+def test_numpy_s_numbers_are_numbers():
+    data = dataset([(user, item) for user in range(20) for item in range(12)])
+    made = split(data, "kfold", fold=np.int64(1), folds=np.int32(4), seed=np.int64(3))
+    assert made.options == {"fold": 1, "folds": 4} and made.hash == split(data, "kfold", fold=1, folds=4, seed=3).hash
+    assert type(made.seed) is int
+    assert split(data, "cold-items", cold=np.float32(0.25)).options == {"cold": 0.25}
+    with pytest.raises(DataError, match=r"split: fold = 1\.5, but it is a whole number from 0"):
+        split(data, "kfold", fold=1.5)
+
+
 @pytest.mark.parametrize(
     "protocol, option",
     [

@@ -122,6 +122,35 @@ def test_whatever_pillow_raises_one_picture_ends_no_catalogue(folder):
     assert report.unusable == {"corrupt": ["exif.png", "early.gif"]} and present.tolist() == [False, False, True]
 
 
+@pytest.mark.parametrize("size", [(30_000, 1), (1, 30_000), (201, 2)])
+def test_a_picture_that_scaling_would_blow_up_is_huge(folder, size):
+    """Its short side becomes 224 pixels, and the long one as many times as long: 6 GB out of 167 bytes."""
+    Image.new("1", size).save(folder / "thin.png")
+    assert (folder / "thin.png").stat().st_size < 5_000
+    with pytest.raises(BadPicture, match=r"huge: thin\.png has [\d,]+ x [\d,]+ pixels; scaled for an encoder"):
+        read_picture((folder / "thin.png").read_bytes(), "thin.png")
+    _, present, report = encode_pictures(["thin.png", "red.png"], Colour(), folder)
+    assert report.unusable == {"huge": ["thin.png"]} and present.tolist() == [False, True]
+    Image.new("RGB", (200, 2)).save(folder / "banner.png")
+    assert read_picture((folder / "banner.png").read_bytes(), "banner.png")[0].size == (200, 2)
+
+
+def test_a_picture_that_cannot_be_scaled_is_named_and_ends_no_catalogue(folder):
+    class Choosy(Colour):
+        def preprocess(self, picture):
+            if picture.getpixel((0, 0)) == (0, 255, 0):
+                raise self.trouble
+            return super().preprocess(picture)
+
+    encoder = Choosy()
+    encoder.trouble = ValueError("tile cannot extend outside image")
+    _, present, report = encode_pictures(["green.png", "red.png"], encoder, folder)
+    assert report.unusable == {"corrupt": ["green.png"]} and present.tolist() == [False, True]
+    encoder.trouble = MemoryError()
+    with pytest.raises(MemoryError, match=r"too little memory to scale the picture 'green\.png'"):
+        encode_pictures(["green.png", "red.png"], encoder, folder)
+
+
 def test_a_name_that_no_file_can_have_is_missing():
     _, _, report = encode_pictures(["a\0.png", None], Colour())
     assert report.unusable == {"missing": ["a\0.png"]}

@@ -19,6 +19,7 @@ from .pictures import match_pictures
 from .tables import (
     Source,
     ids_as_text,
+    named_by,
     natural_order,
     optional_column,
     parts,
@@ -26,7 +27,12 @@ from .tables import (
     refuse_repeats,
     require_column,
     seconds,
+    with_decimal_points,
+    word,
+    words,
 )
+
+_TEXTS = ("title", "text", "image")  # the items' columns that are text, whatever they are made of
 
 
 def read_frames(
@@ -65,6 +71,8 @@ def read_frames(
     NaN is refused and zeros are values like others.
     Pictures: a folder or zip archive. `image` holds file names, with or without ending; without such a column
     a picture is called after the item's id.
+    Text: of text files ids, titles, texts, reviews and names of pictures stay as written ("007", "1984"); of frames and
+    Parquet files numbers there become text, 7.0 "7".
     Times: seconds, milliseconds, ... (`time_unit`, told by their size if None), ISO dates or 31.12.2025 14:05; kept in
     seconds.
     Every row counts as taken: returns and cancelled orders are the caller's to take out before. `drop_duplicates` keeps
@@ -75,14 +83,16 @@ def read_frames(
     """
     name = check_name(name or _name(interactions), "name")
     features = dict(features or {})
-    table, table_name = read_table(interactions, "interactions", ids=(user, item))
+    table, table_name = read_table(interactions, "interactions", ids=(user, item, review or "review"))
     asked = {"timestamp": timestamp, "rating": rating, "review": review, "split": split}
     columns = _columns(table, table_name, {"user": user, "item": item}, asked)
     rows, finer, time = _rows(table, table_name, columns, time_unit)
     matrices = {modality: read_matrix(source, modality) for modality, source in features.items()}
-    catalogue, items_name = _catalogue(items, item_key or item, rows, matrices)
+    texts = [text] if isinstance(text, str) else list(text or ())
+    as_text = [column for column in (*_TEXTS, title, image, *texts) if column is not None]
+    catalogue, items_name = _catalogue(items, item_key or item, rows, matrices, as_text)
     check_rows(matrices, len(catalogue), items_name)
-    catalogue = _described(catalogue, items_name, title, text)
+    catalogue = _described(catalogue, items_name, title, texts)
     vectors, present, notes = mark_missing(matrices, missing)
     if images is not None:
         catalogue, note = match_pictures(images, catalogue, items_name, image)
@@ -126,7 +136,7 @@ def read_frames(
 def _columns(table: pd.DataFrame, table_name: str, needed: dict, asked: dict) -> dict[str, str]:
     """Which column of the table plays which part."""
     for part, column in needed.items():
-        require_column(table, table_name, column, part)
+        require_column(table, table_name, column, named_by(part))
     if table.empty:
         raise DataError(f"{table_name}: the table is empty; a data set needs at least one interaction.")
     found = {part: optional_column(table, table_name, column, part) for part, column in asked.items()}
@@ -142,16 +152,21 @@ def _rows(
     if "timestamp" in columns:
         rows["timestamp"], finer, time = seconds(table[columns["timestamp"]], table_name, time_unit)
     if "rating" in columns:
-        rows["rating"] = finite_numbers(table[columns["rating"]], table_name, columns["rating"])
+        ratings = with_decimal_points(table[columns["rating"]])
+        rows["rating"] = finite_numbers(ratings, table_name, columns["rating"])
     if "review" in columns:
-        rows["review"] = table[columns["review"]].astype(object).fillna("").map(str)
+        rows["review"] = words(table[columns["review"]])
     if "split" in columns:
         rows["split"] = parts(table[columns["split"]], table_name)
     return pd.DataFrame(rows), finer, time
 
 
 def _catalogue(
-    items: Source | None, key: str, rows: pd.DataFrame, matrices: dict[str, tuple[np.ndarray, str]]
+    items: Source | None,
+    key: str,
+    rows: pd.DataFrame,
+    matrices: dict[str, tuple[np.ndarray, str]],
+    as_text: Sequence[str],
 ) -> tuple[pd.DataFrame, str]:
     """The items in feature order, with column `item_id`, and what to call their table in messages."""
     if items is None and matrices:
@@ -159,8 +174,8 @@ def _catalogue(
         return pd.DataFrame({"item_id": [str(row) for row in range(len(matrix))]}), what
     if items is None:
         return pd.DataFrame({"item_id": natural_order(rows["item"])}), "interactions"
-    table, table_name = read_table(items, "items", ids=(key,))
-    require_column(table, table_name, key, "item_key")
+    table, table_name = read_table(items, "items", ids=(key, *as_text))
+    require_column(table, table_name, key, named_by("item_key"))
     if table.empty:
         raise DataError(f"{table_name}: the table is empty; give one row an item, or leave the table out.")
     if key != "item_id" and "item_id" in table:
@@ -182,26 +197,24 @@ def _plain(values: pd.Series) -> pd.Series:
 
 
 def _as_word(value: object) -> str:
-    if isinstance(value, list | tuple | set | np.ndarray):
+    if isinstance(value, set | frozenset):
+        value = sorted(map(str, value))  # its own order is another one in every process
+    if isinstance(value, list | tuple | np.ndarray):
         return ", ".join(map(str, value))
-    if isinstance(value, pd.Timestamp):
-        return "" if pd.isna(value) else value.isoformat()
-    return "" if value is None or value is pd.NaT or value is pd.NA or value != value else str(value)
+    return value.isoformat() if isinstance(value, pd.Timestamp) else word(value)
 
 
-def _described(
-    catalogue: pd.DataFrame, items_name: str, title: str | None, text: str | Sequence[str] | None
-) -> pd.DataFrame:
-    """The catalogue with `title` and `text` taken from the columns that were asked for."""
+def _described(catalogue: pd.DataFrame, items_name: str, title: str | None, texts: Sequence[str]) -> pd.DataFrame:
+    """The catalogue with `title` and `text` taken from the columns that were asked for; in them numbers are text."""
     taken = {}
     if title is not None:
-        taken["title"] = catalogue[require_column(catalogue, items_name, title, "title")]
-    if text is not None:
-        names = [text] if isinstance(text, str) else list(text)
-        columns = [catalogue[require_column(catalogue, items_name, column, "text")] for column in names]
-        cells = zip(*(column.astype(object).where(column.notna(), "").map(str) for column in columns), strict=True)
-        taken["text"] = [_sentences(words) for words in cells]
-    return catalogue.assign(**taken)
+        taken["title"] = catalogue[require_column(catalogue, items_name, title, named_by("title"))]
+    if texts:
+        columns = [catalogue[require_column(catalogue, items_name, column, named_by("text"))] for column in texts]
+        taken["text"] = [_sentences(cells) for cells in zip(*map(words, columns), strict=True)]
+    catalogue = catalogue.assign(**taken)
+    numbers = [name for name in _TEXTS if name in catalogue and pd.api.types.is_numeric_dtype(catalogue[name])]
+    return catalogue.assign(**{name: words(catalogue[name]) for name in numbers})
 
 
 def _sentences(pieces: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .logs import Filters, Log, Parts, finish, usable_name
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import ids_as_text, number_column, readable, require_column, time_column, whole_column
+from .tables import ids_as_text, log_times, number_column, readable, require_column, times_note, whole_column
 
 LABELS = {0: "train", 1: "valid", 2: "test"}
 
@@ -23,6 +23,7 @@ def read_mmrec(
     features: Mapping[str, Matrix] | None = None,
     *,
     columns: Mapping[str, str] | None = None,
+    time_unit: str | None = None,
     missing: str | Mapping[str, str] | None = None,
     filters: Filters = Filters(0, 0),  # noqa: B008  (frozen)
     name: str | None = None,
@@ -30,11 +31,12 @@ def read_mmrec(
     """Read `name.inter` and features by modality (row i describes itemID i), with MMRec's own split.
 
     `columns` names other columns than userID, itemID, rating, timestamp and x_label (0 train, 1 valid, 2 test), by our
-    names user, item, rating, timestamp, split. Items that nobody took are kept where features describe them.
+    names user, item, rating, timestamp, split. Times count in `time_unit` (s, ms, us, ns; told by their size if None);
+    fractions order the rows. Items that nobody took are kept where features describe them.
     Raises `DataError` for unknown labels and for features with fewer rows than there are items.
     """
     path = Path(interactions)
-    name = usable_name(name, path.name.removesuffix(".gz").removesuffix(".inter"))
+    name = usable_name(name, made_name(path))
     if not path.is_file():
         raise DataError(f"mmrec: there is no file {path}.")
     usual = {"user": "userID", "item": "itemID", "rating": "rating", "timestamp": "timestamp", "split": "x_label"}
@@ -43,14 +45,18 @@ def read_mmrec(
         kinds = {named["user"]: str, named["item"]: str}
         table = pd.read_csv(path, sep="\t", dtype=kinds, quoting=3, index_col=False, low_memory=False)
     for key in ("user", "item"):
-        require_column(table, path.name, named[key], key)
+        remedy = f"Rename the right one in the file, or name it in Python: read_mmrec(..., columns={{{key!r}: ...}})."
+        require_column(table, path.name, named[key], remedy)
     users, items = (_ids(table[named[key]], path.name) for key in ("user", "item"))
-    log = Log(path.name)
     optional = {key: named[key] in table for key in ("rating", "timestamp", "split")}
     parts = _labels(table[named["split"]], path.name) if optional["split"] else None
     nothing = [None] * len(table)
-    times = time_column(table[named["timestamp"]], path.name) if optional["timestamp"] else nothing
+    times, per_second = nothing, 1
+    if optional["timestamp"]:
+        times, per_second = log_times(table[named["timestamp"]], path.name, time_unit)
     ratings = number_column(table[named["rating"]], path.name) if optional["rating"] else nothing
+    log = Log(path.name, per_second)
+    log.notes += times_note(per_second)
     for place, (user, item, time, rating) in enumerate(zip(users, items, times, ratings, strict=True)):
         log.add(user, item, place, time, rating, parts[place] if parts is not None else "")
     log.closed().filter(filters)
@@ -64,6 +70,11 @@ def read_mmrec(
     if untaken:
         log.notes.append(f"{len(untaken)} items with a row of features were never taken")
     return finish(log, Parts(features=vectors, files=files, more_items=untaken), reader="mmrec", name=name)
+
+
+def made_name(interactions: Path) -> str:
+    """What a data set is called after its file: baby.inter.gz is baby."""
+    return interactions.name.removesuffix(".gz").removesuffix(".inter")
 
 
 def _ids(values: pd.Series, what: str) -> list[str]:

@@ -16,6 +16,7 @@ from .pictures import match_pictures
 from .tables import number_column, read_table, readable, require_column, time_column, whole_column
 
 _DAT = {"ratings": ["userId", "movieId", "rating", "timestamp"], "movies": ["movieId", "title", "genres"]}
+_REMEDY = "MovieLens' own files have it: fetch the file again, or call the right column so."
 _CHUNK = 500_000
 _LARGEST = 2**32  # bytes of a table in an archive, which a few kilobytes could unpack to
 Folder = Path | zipfile.Path  # one in an archive has the same methods
@@ -97,7 +98,7 @@ def _pieces(folder: Folder, what: str, kind: str) -> Iterator[pd.DataFrame]:
     with readable(path), path.open("rb") as file, pd.read_csv(file, chunksize=_CHUNK, **options) as pieces:
         for piece in pieces:
             for column in _DAT[what]:
-                require_column(piece, path.name, column, column)
+                require_column(piece, path.name, column, _REMEDY)
             yield piece
 
 
@@ -137,8 +138,9 @@ def _movies(folder: Folder, kind: str, kept: set[str]) -> dict[str, dict[str, ob
 
 def _add_overviews(path: Path, folder: Folder, described: dict[str, dict[str, object]], log: Log) -> None:
     table, what = read_table(path, "overviews", ids=("movieId", "tmdbId", "overview"))
-    require_column(table, what, "overview", "overview")
-    key = "movieId" if "movieId" in table else require_column(table, what, "tmdbId", "tmdbId")
+    require_column(table, what, "overview", "Call the column that holds the overviews so.")
+    remedy = "Call the column that says which movie it is movieId or tmdbId."
+    key = "movieId" if "movieId" in table else require_column(table, what, "tmdbId", remedy)
     ids = _ids(table[key], what)
     linked = {movie: [movie] for movie in described} if key == "movieId" else _linked(folder, what)
     told: dict[str, str] = {}
@@ -168,7 +170,7 @@ def _linked(folder: Folder, what: str) -> dict[str, list[str]]:
         raise DataError(f"movielens: {what} names movies by tmdbId, which needs links.csv in {folder}.")
     with readable(links), links.open("rb") as file:
         known = pd.read_csv(file, dtype=str, index_col=False)
-    columns = [_ids(known[require_column(known, links.name, c, c)], links.name) for c in ("tmdbId", "movieId")]
+    columns = [_ids(known[require_column(known, links.name, c, _REMEDY)], links.name) for c in ("tmdbId", "movieId")]
     out: dict[str, list[str]] = {}
     for film, movie in zip(*columns, strict=True):
         if film:

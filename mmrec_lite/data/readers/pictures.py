@@ -11,11 +11,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ..errors import DataError
-from .tables import require_column
+from ..storage import PICTURE_SUFFIXES, refuse_link_outside
+from .tables import named_by, require_column, words
 
 __all__ = ["match_pictures", "normal", "picture_paths", "pictures_by_item"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 
 def match_pictures(
@@ -24,19 +23,29 @@ def match_pictures(
     """The catalogue with column `image` (a path below `images`, "" for none), and a sentence for the card.
 
     Without `column` and without a column `image` pictures are called after the item's id (`pictures_by_item`), and an
-    item may have none; where one has several, the column `images` names all, separated by "|". A file that a column
-    names must be there. Raises `DataError` where nothing fits.
+    item may have none; where one has several, the column `images` names all, separated by "|" (a table's own column of
+    that name becomes `images_given`). A file that a column names must be there. Raises `DataError` where nothing fits.
     """
     root = Path(images)
     paths = picture_paths(root)
     if column is not None:
-        require_column(catalogue, catalogue_name, column, "image")
+        require_column(catalogue, catalogue_name, column, named_by("image"))
     elif "image" in catalogue:
         column = "image"
-    if column is None:
-        return _called_after(root, paths, catalogue)
-    wanted = catalogue[column].astype(object)
-    wanted = wanted.where(wanted.notna(), "").map(str)
+    own = "images" in catalogue  # it may hold counts, addresses, anything: not what `images` means from here on
+    wanted = words(catalogue[column]) if column is not None else None
+    catalogue = catalogue.rename(columns={"images": "images_given"})
+    if wanted is None:
+        found, note = _called_after(root, paths, catalogue)
+    else:
+        found, note = _named(root, paths, catalogue, catalogue_name, wanted)
+    return found, f"{note}; the column 'images' is now called 'images_given'" if own else note
+
+
+def _named(
+    root: Path, paths: list[str], catalogue: pd.DataFrame, catalogue_name: str, wanted: pd.Series
+) -> tuple[pd.DataFrame, str]:
+    """The catalogue with the pictures that its cells name."""
     by_name = _lookup(paths, set(wanted.map(normal)), root)
     found = wanted.map(lambda name: by_name.get(name) or by_name.get(normal(name), ""))
     lost = (wanted != "") & (found == "")
@@ -47,11 +56,14 @@ def match_pictures(
             f"({int(lost.sum())} such rows). Add the files, or empty these cells."
         )
     if not (found != "").any():
-        raise DataError(f"{catalogue_name}: column {column!r} names no picture; fill it, or leave the pictures out.")
+        raise DataError(
+            f"{catalogue_name}: column {wanted.name!r} names no picture; fill it, or leave the pictures out."
+        )
     return catalogue.assign(image=found), _note(len(catalogue), int((found != "").sum()), paths, set(found))
 
 
 def _called_after(root: Path, paths: list[str], catalogue: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The catalogue with the pictures that are called after its items."""
     found = pictures_by_item(paths, catalogue["item_id"])
     if not found:
         raise DataError(
@@ -86,14 +98,19 @@ def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list
     found: dict[str, list[tuple]] = {}
     for path in paths:
         pure = PurePosixPath(path)
-        if pure.suffix.lower() not in SUFFIXES:
+        if pure.suffix.lower() not in PICTURE_SUFFIXES:
             continue
         owner = _owner(pure, known)
         if owner is not None:
             parts = re.split(r"(\d+)", str(pure.with_suffix("")))
-            order = tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+            order = tuple(_by_number(part) if part.isdecimal() else (-1, part) for part in parts)
             found.setdefault(owner, []).append((order, path))
     return {owner: [path for _, path in sorted(entries)] for owner, entries in found.items()}
+
+
+def _by_number(digits: str) -> tuple[int, str]:
+    digits = digits.lstrip("0")  # not int(digits): Python refuses to read thousands of them
+    return len(digits), digits
 
 
 def _owner(path: PurePosixPath, known: dict[str, str]) -> str | None:
@@ -112,8 +129,12 @@ def normal(name: str) -> str:
 
 
 def picture_paths(root: Path) -> list[str]:
-    """All pictures below `root`, sorted, as paths with forward slashes."""
-    if root.is_dir():
+    """All pictures below `root`, sorted, as paths with forward slashes.
+
+    Raises `DataError` for a link that leads out of the folder, and for a name that no table can hold.
+    """
+    unpacked = root.is_dir()
+    if unpacked:
         names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
     elif zipfile.is_zipfile(root):
         with zipfile.ZipFile(root) as archive:
@@ -121,7 +142,13 @@ def picture_paths(root: Path) -> list[str]:
     else:
         raise DataError(f"images: {root} is neither a folder nor a zip archive.")
     names = [name for name in names if not name.rsplit("/", 1)[-1].startswith("._")]  # a Mac's notes beside each file
-    return sorted(name for name in names if name.lower().endswith(SUFFIXES))
+    names = sorted(name for name in names if name.lower().endswith(PICTURE_SUFFIXES))
+    for name in names:
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(f"images: the name of {name!r} in {root} is no UTF-8, so no table can hold it; rename it.")
+        if unpacked and (root / name).is_symlink():
+            refuse_link_outside(root, name)
+    return names
 
 
 def _lookup(paths: list[str], wanted: set[str], root: Path) -> dict[str, str]:

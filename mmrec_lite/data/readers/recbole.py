@@ -12,10 +12,11 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError, listing
 from .logs import Filters, Log, Parts, finish, refuse_foreign
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import ids_as_text, number_column, readable, refuse_repeats, require_column, time_column
+from .tables import ids_as_text, log_times, number_column, readable, refuse_repeats, require_column, times_note
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 BENCHMARK = ("train", "valid", "test")
+_REMEDY = "Call the right one so in the file's first line, as in user_id:token."
 
 
 def read_recbole(
@@ -25,6 +26,7 @@ def read_recbole(
     *,
     title: str = "title",
     text: str | Sequence[str] | None = None,
+    time_unit: str | None = None,
     missing: str | Mapping[str, str] | None = None,
     filters: Filters = Filters(0, 0),  # noqa: B008  (frozen)
 ) -> MultimodalDataset:
@@ -32,9 +34,9 @@ def read_recbole(
 
     `name` defaults to the folder's. `features` are npy matrices whose row i describes row i of `name.item`. Columns
     user_id, item_id, rating and timestamp are taken, of the items all; `text` joins those of its columns there are, by
-    default a column `text`, or else title and description. Items of `name.item` that nobody took are kept. Raises
-    `DataError` for a column without a type, for an item in two rows, and for files that are not there or tell of other
-    items.
+    default a column `text`, or else title and description. Times count in `time_unit` (s, ms, us, ns; told by their
+    size if None); fractions order the rows. Items of `name.item` that nobody took are kept. Raises `DataError` for a
+    column without a type, for an item in two rows, and for files that are not there or tell of other items.
     """
     folder = Path(folder)
     # Its files are called after the data set, so that no other name can be made up for it.
@@ -44,9 +46,7 @@ def read_recbole(
     absent = [path.name for path in paths.values() if not path.is_file()]
     if absent:
         raise DataError(f"recbole: {folder} holds neither {single.name} nor {listing(absent)}.")
-    log = Log(single.name)
-    for part, path in paths.items():
-        _read_inter(path, part, log)
+    log = _log(single.name, paths, time_unit)
     log.closed().filter(filters)
     item_file = folder / f"{name}.item"
     described, order = {}, []
@@ -79,7 +79,7 @@ def read_recbole(
 def read_atomic(path: str | Path) -> pd.DataFrame:
     """An atomic file as a table: tokens and sequences as strings, floats as numbers; the types leave the names."""
     path = Path(path)
-    with readable(path), path.open(encoding="utf-8") as file:
+    with readable(path), path.open(encoding="utf-8-sig") as file:
         heads = file.readline().rstrip("\n").split("\t")
     fields = [head.rpartition(":") for head in heads]
     wrong = [head for head, (field, _, kind) in zip(heads, fields, strict=True) if not field or kind not in TYPES]
@@ -99,22 +99,33 @@ def read_atomic(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _read_inter(path: Path, part: str, log: Log) -> None:
-    table = read_atomic(path)
-    for column in ("user_id", "item_id"):
-        require_column(table, path.name, column, column)
-    nothing = [None] * len(table)
-    times = time_column(table["timestamp"] // 1, path.name) if "timestamp" in table else nothing
-    ratings = number_column(table["rating"], path.name) if "rating" in table else nothing
-    ids = (ids_as_text(table[column], path.name) for column in ("user_id", "item_id"))
-    pairs = zip(*ids, times, ratings, strict=True)
-    for place, (user, item, time, rating) in enumerate(pairs, log.pending):
-        log.add(user, item, place, time, rating, part)
+def _log(name: str, paths: Mapping[str, Path], time_unit: str | None) -> Log:
+    """The interactions of all parts, their times in the finest unit that one of them needs."""
+    tables = {part: read_atomic(path) for part, path in paths.items()}
+    times: dict[str, tuple[list[int], int]] = {}
+    for part, table in tables.items():
+        for column in ("user_id", "item_id"):
+            require_column(table, paths[part].name, column, _REMEDY)
+        if "timestamp" in table:
+            times[part] = log_times(table["timestamp"], paths[part].name, time_unit)
+    log = Log(name, max((per_second for _, per_second in times.values()), default=1))
+    log.notes += times_note(log.per_second)
+    for part, table in tables.items():
+        moments, per_second = times.get(part, ([None] * len(table), log.per_second))
+        _add(log, table, part, paths[part].name, moments, log.per_second // per_second)
+    return log
+
+
+def _add(log: Log, table: pd.DataFrame, part: str, what: str, moments: Sequence[int | None], finer: int) -> None:
+    ratings = number_column(table["rating"], what) if "rating" in table else [None] * len(table)
+    ids = (ids_as_text(table[column], what) for column in ("user_id", "item_id"))
+    for place, (user, item, time, rating) in enumerate(zip(*ids, moments, ratings, strict=True), log.pending):
+        log.add(user, item, place, time if time is None else time * finer, rating, part)
 
 
 def _items(path: Path, title: str, text: str | Sequence[str] | None) -> tuple[dict[str, dict[str, object]], list[str]]:
     table = read_atomic(path)
-    require_column(table, path.name, "item_id", "item_id")
+    require_column(table, path.name, "item_id", _REMEDY)
     if text is None:
         text = "text" if "text" in table else ("title", "description")
     columns = [text] if isinstance(text, str) else list(text)

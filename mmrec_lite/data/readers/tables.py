@@ -26,6 +26,7 @@ Source = str | Path | pd.DataFrame
 _BOUNDS = (EARLIEST_DATE, 10**11, 10**14, 10**17)
 TIME_UNITS = ("order", "s", "ms", "us", "ns")
 _PER_SECOND = {"order": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_COUNTED = {1: "seconds", 10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
 _CUT_SHORT = (EOFError, zlib.error)  # a gzip file that ends early, or is damaged in the middle
 _UNREADABLE = (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, zipfile.BadZipFile)
 _DOTTED = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?=$| )")  # day first; with slashes it may be the month
@@ -36,8 +37,9 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
     """The table with rows 0..n-1, and what to call it in messages.
 
     Reads .parquet, .csv and .tsv (compressed as .gz or not), as UTF-8. A .csv whose column names are parted by
-    semicolons is read as Excel writes it where the comma is the decimal sign. In text files columns in `ids` keep
-    their leading zeros, and only an empty cell is missing: an item called "NA" stays one.
+    semicolons is read as Excel writes it where the comma is the decimal sign. In text files columns in `ids`, which may
+    be other text as well, stay as written ("007", "1984"), and only an empty cell is missing: an item called "NA" stays
+    one.
     """
     if isinstance(source, pd.DataFrame):
         return source.reset_index(drop=True), what
@@ -120,12 +122,49 @@ def time_column(values: pd.Series, what: str, first_row: int = 0) -> list[int]:
     return numbers
 
 
+def log_times(values: pd.Series, what: str, unit: str | None) -> tuple[list[int], int]:
+    """A log's times as whole numbers, and how many of them a second has (of fractions: 10^9, so that they order rows).
+
+    They count in `unit`; without one in that which all numbers read as by their size, else in seconds. Raises as
+    `time_column`.
+    """
+    _check_unit(unit, what)
+    numbers = _numbers(values)
+    wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2.0**63))
+    _refuse(values, wrong, "number", what, 0)
+    sizes = set(np.searchsorted(_BOUNDS, np.abs(numbers), side="right").tolist())
+    unit = unit or (TIME_UNITS[sizes.pop()] if len(sizes) == 1 else "s")
+    per_second = _PER_SECOND[unit]
+    wrong = ~((numbers >= 0) & (numbers < LATEST_DATE * per_second))
+    _refuse(values, wrong, f"number of {_COUNTED[per_second]} between 1970 and 2099", what, 0)
+    if values.dtype.kind in "iu":
+        return values.tolist(), per_second
+    whole, finer = np.floor(numbers).astype(np.int64), 10**9 // per_second
+    rest = ((numbers - whole) * finer).astype(np.int64)
+    return ((whole * finer + rest).tolist(), 10**9) if rest.any() else (whole.tolist(), per_second)
+
+
+def times_note(per_second: int) -> list[str]:
+    """What a card says of times finer than seconds."""
+    if per_second == 1:
+        return []
+    return [f"times: {per_second:,} a second; rows sorted by them, since whole seconds do not hold their order"]
+
+
 def number_column(values: pd.Series, what: str, first_row: int = 0, empty: bool = False) -> list[float]:
     """A column of numbers that float32 can hold; with `empty` some may be missing (NaN). Raises as `whole_column`."""
     numbers = _numbers(values)
     wrong = ~(np.abs(numbers) <= float(np.finfo(np.float32).max))
     _refuse(values, wrong & ~(values.isna().to_numpy() & empty), "number", what, first_row)
     return numbers.tolist()
+
+
+def with_decimal_points(values: pd.Series) -> pd.Series:
+    """A column of text as numbers where each cell is one: decimal points in a file that is parted by semicolons."""
+    if pd.api.types.infer_dtype(values, skipna=True) != "string":
+        return values
+    numbers = pd.to_numeric(values, errors="coerce")
+    return values if (numbers.isna() & values.notna()).any() else numbers.astype(np.float64)
 
 
 def _numbers(values: pd.Series) -> np.ndarray:
@@ -145,23 +184,23 @@ def _refuse(values: pd.Series, wrong: np.ndarray, kind: str, what: str, first_ro
         )
 
 
-def require_column(table: pd.DataFrame, table_name: str, column: str, option: str) -> str:
-    """Return `column`, or say which columns there are and which option names another."""
+def require_column(table: pd.DataFrame, table_name: str, column: str, remedy: str) -> str:
+    """Return `column`, or say which columns there are and, in the caller's words, what to do."""
     if column not in table:
-        raise DataError(
-            f"{table_name}: there is no column {column!r}; there are: {listing(table.columns)}. "
-            f"Name the right one with {option}=... (--{option.replace('_', '-')} on the command line)."
-        )
+        raise DataError(f"{table_name}: there is no column {column!r}; there are: {listing(table.columns)}. {remedy}")
     return column
 
 
-def optional_column(
-    table: pd.DataFrame, table_name: str, asked: str | None, usual: str, option: str | None = None
-) -> str | None:
+def named_by(option: str) -> str:
+    """The remedy where an option names the column."""
+    return f"Name the right one with {option}=... (--{option.replace('_', '-')} on the command line)."
+
+
+def optional_column(table: pd.DataFrame, table_name: str, asked: str | None, usual: str) -> str | None:
     """The column that was asked for, which must exist; without a wish the usual one, if there is one."""
     if asked is None:
         return usual if usual in table else None
-    return require_column(table, table_name, asked, option or usual)
+    return require_column(table, table_name, asked, named_by(usual))
 
 
 def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
@@ -172,9 +211,23 @@ def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
             f"{table_name}: row {row} has no {values.name} ({int(values.isna().sum())} such rows); "
             f"give it one or drop the row."
         )
-    if pd.api.types.is_float_dtype(values) and (values == np.round(values)).all():
-        values = values.astype(np.int64)
+    if pd.api.types.is_float_dtype(values):
+        numbers = values.to_numpy(dtype=np.float64)
+        _refuse_inexact(numbers, values, table_name)
+        values = values.astype(np.int64) if (numbers == np.round(numbers)).all() else values
     return values.astype(object).map(str)
+
+
+def _refuse_inexact(numbers: np.ndarray, values: pd.Series, table_name: str) -> None:
+    digits = np.finfo(getattr(values.dtype, "numpy_dtype", values.dtype)).nmant + 1
+    wrong = ~(np.abs(numbers) < 2.0**digits)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{table_name}: row {row} has {values.name} {numbers[row]}, a number with a decimal point, which tells "
+            f"whole ones apart below {2**digits:,} alone ({int(wrong.sum())} such rows): several ids may have become "
+            f"one. Read the column as text, as in pd.read_csv(..., dtype=str)."
+        )
 
 
 def refuse_repeats(ids: pd.Series, table_name: str, column: str) -> None:
@@ -186,6 +239,18 @@ def refuse_repeats(ids: pd.Series, table_name: str, column: str) -> None:
         raise DataError(
             f"{table_name}: rows {earlier} and {row} share the {column} {ids[row]!r}; keep one row an item."
         )
+
+
+def word(value: object) -> str:
+    """A cell as text: 7.0 is "7", a missing one ""."""
+    if isinstance(value, float | np.floating):
+        return "" if value != value else str(int(value)) if float(value).is_integer() else str(value)
+    return "" if value is None or value is pd.NaT or value is pd.NA else str(value)
+
+
+def words(values: pd.Series) -> pd.Series:
+    """A column as text, cell by cell."""
+    return values.astype(object).map(word)
 
 
 def natural_order(ids: pd.Series | pd.Index) -> list[str]:
@@ -207,8 +272,7 @@ def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.nd
     dots, 31.12.2025 14:05, where the day comes first.
     Missing, fractional and infinite values, and units that seem mixed, are refused with their row.
     """
-    if unit is not None and unit not in TIME_UNITS:
-        raise DataError(f"{table_name}: unknown time_unit {unit!r}; there are: {listing(TIME_UNITS)}.")
+    _check_unit(unit, table_name)
     column = values.name
     values = values.infer_objects()  # numbers may have come as objects
     if pd.api.types.is_numeric_dtype(values):
@@ -222,6 +286,11 @@ def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.nd
     whole = numbers // per_second
     finer = numbers if (whole * per_second != numbers).any() else None
     return whole, finer, how
+
+
+def _check_unit(unit: str | None, table_name: str) -> None:
+    if unit is not None and unit not in TIME_UNITS:
+        raise DataError(f"{table_name}: unknown time_unit {unit!r}; there are: {listing(TIME_UNITS)}.")
 
 
 def _plain(values: pd.Series) -> pd.Series:

@@ -1,0 +1,134 @@
+"""Where a data set is written to, and what of a folder of pictures comes into it."""
+
+from __future__ import annotations
+
+import os
+import weakref
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mmrec_lite.cli_data import ready
+from mmrec_lite.data import DataError, MultimodalDataset, storage
+from mmrec_lite.data.readers import read_frames
+from mmrec_lite.data.readers.pictures import picture_paths
+from mmrec_lite.data.storage import image_bytes
+from tests.tiny import tiny_shop
+
+LOG = pd.DataFrame({"user": ["u", "v"], "item": ["a", "b"]})
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for name in "ab":
+        Image.new("RGB", (4, 4)).save(root / f"{name}.png")
+    return root
+
+
+def test_a_link_that_leads_out_of_the_pictures_is_refused(pictures, tmp_path):
+    """What it leads to, a key or a mailbox, would be saved as a picture and travel with the data set."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key.png").write_bytes(b"my key")
+    (pictures / "a.png").unlink()
+    (pictures / "a.png").symlink_to(tmp_path / "secret" / "key.png")
+    (pictures / "more").symlink_to(tmp_path / "secret")
+    message = r"image '{}' in .*pictures is a link, or lies behind one, that leads out of it; put the picture itself"
+    for name in ("a.png", "more/key.png"):
+        with pytest.raises(DataError, match=message.format(name)):
+            image_bytes(pictures, name)
+    with pytest.raises(DataError, match=message.format("a.png")):
+        read_frames(LOG, images=pictures)
+    items = pd.DataFrame({"item_id": ["a"], "image": ["more/key.png"]})
+    users, rows = pd.DataFrame({"user_id": ["u"]}), pd.DataFrame({"user": [0], "item": [0]})
+    shop = MultimodalDataset(name="x", users=users, items=items, interactions=rows, image_root=pictures)
+    with pytest.raises(DataError, match=message.format("more/key.png")):
+        shop.save(tmp_path / "saved")
+
+
+def test_links_that_stay_inside_and_a_linked_folder_of_pictures_are_read(pictures, tmp_path):
+    (pictures / "c.png").symlink_to(pictures / "a.png")
+    (tmp_path / "linked").symlink_to(pictures)
+    assert picture_paths(tmp_path / "linked") == ["a.png", "b.png", "c.png"]
+    assert image_bytes(tmp_path / "linked", "c.png") == (pictures / "a.png").read_bytes()
+    (pictures / "circle.png").symlink_to(pictures / "circle.png")
+    with pytest.raises(DataError, match=r"image 'circle.png' .*cannot be read"):
+        image_bytes(pictures, "circle.png")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "JPEG", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"])
+def test_what_can_be_decoded_is_found_by_its_ending(ending, tmp_path):
+    kind = {"jpg": "JPEG", "jfif": "JPEG", "tif": "TIFF"}.get(ending, ending.upper())
+    assert kind in storage.PICTURE_FORMATS
+    Image.new("RGB", (4, 4)).save(tmp_path / f"a.{ending}", kind)
+    shop = read_frames(LOG, images=tmp_path)
+    assert shop.items["image"].tolist() == [f"a.{ending}", ""] and shop.image(0).size == (4, 4)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_picture_whose_name_no_table_can_hold_is_named_at_once(pictures):
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        (pictures / name).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    with pytest.raises(DataError, match=r"the name of 'caf\\udce9.png' in .* is no UTF-8, so no table can hold it"):
+        picture_paths(pictures)
+
+
+def test_a_mount_point_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    """Docker's /data: it is empty, can be written to, and cannot be renamed."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path / "data")
+    for place in (tmp_path / "data", tmp_path / "link"):
+        message = rf"{place.name} is a mount point, which no other folder can replace; name a folder inside it"
+        with pytest.raises(DataError, match=message):
+            ready(place, overwrite=False)
+        with pytest.raises(DataError, match=message):
+            tiny_shop().save(place)
+    assert tiny_shop().save(tmp_path / "data" / "shop").is_dir()
+
+
+def test_a_linked_folder_is_written_through(tmp_path):
+    """The link stays, and nothing is left beside it: /data -> /mnt/disk is where people keep large sets."""
+    (tmp_path / "disk" / "shop").mkdir(parents=True)
+    (tmp_path / "shop").symlink_to(tmp_path / "disk" / "shop")
+    (tmp_path / "new").symlink_to(tmp_path / "disk" / "new")  # leads nowhere yet
+    shop = tiny_shop()
+    for overwrite in (False, True):
+        assert shop.save(tmp_path / "shop", overwrite=overwrite) == tmp_path / "shop"
+    shop.save(tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "new", "shop"]
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["new", "shop"]
+    for name in ("shop", "new"):
+        assert (tmp_path / name).is_symlink() and MultimodalDataset.load(tmp_path / name).hash == shop.hash
+    (tmp_path / "disk" / "shop").rename(tmp_path / "disk" / ".shop.0.old")  # killed between its two renamings
+    with pytest.raises(DataError, match=r"was killed\. The former one lies whole in .*disk/\.shop\.0\.old"):
+        MultimodalDataset.load(tmp_path / "shop")
+
+
+def test_the_archive_that_is_replaced_is_closed_before(pictures, tmp_path, monkeypatch):
+    """Windows renames no folder with an open file in it: `encode X --out X --overwrite` ends so, after hours."""
+    read_frames(LOG, images=pictures, name="x").save(tmp_path / "x")
+    shop = MultimodalDataset.load(tmp_path / "x")
+    assert shop.image(0).size == (4, 4)
+    opened = weakref.ref(storage._archive(shop.image_root, shop.image_root.stat().st_mtime_ns))
+    renamed = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        assert opened() is None, "the archive is still open"
+        return renamed(path, target)
+
+    assert opened() is not None, "or this tries nothing"
+    monkeypatch.setattr(Path, "rename", rename)
+    Image.new("RGB", (9, 9)).save(tmp_path / "large.png")
+    with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.write(tmp_path / "large.png", name)
+    shop.replace(image_root=tmp_path / "new.zip").save(tmp_path / "x", overwrite=True)
+    assert opened() is None and shop.image(0).size == (9, 9)
