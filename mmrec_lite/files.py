@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,10 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["beside", "refuse_closed", "write_tensors"]
+__all__ = ["DamagedFile", "beside", "read_tensors", "refuse_closed", "write_tensors"]
+
+
+class DamagedFile(ValueError):
+    """A file of tensors that is not what was written; says why, without the file's name."""
 
 
 @contextmanager
@@ -35,7 +42,7 @@ def beside(file: str | Path) -> Iterator[Path]:
 
 
 def write_tensors(file: str | Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> Path:
-    """Write tensors to one safetensors file, with `note` as JSON in its header.
+    """Write tensors to one safetensors file, with `note` as JSON in its header and a checksum over both.
 
     Raises ``OSError`` where the disk is full or closed; the former file is then left as it was.
     """
@@ -43,10 +50,35 @@ def write_tensors(file: str | Path, tensors: Mapping[str, Tensor], note: Mapping
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with beside(file) as partial, partial.open("wb") as stream:
         # Not save_file: its error for a full disk is no OSError and does not name the file.
-        stream.write(save(plain, metadata={"mmrec_lite": json.dumps(note)}))
+        words = json.dumps(note)
+        stream.write(save(plain, metadata={"mmrec_lite": words, "sha256": _checksum(plain, words)}))
         stream.flush()
         os.fsync(stream.fileno())
     return file
+
+
+def read_tensors(file: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the note and the tensors of a file of `write_tensors`; ``DamagedFile`` if one bit of them is another."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+        words, checksum = metadata["mmrec_lite"], metadata["sha256"]
+    except KeyError as error:
+        raise DamagedFile(f"no {error} in it: another program or an older version wrote it") from None
+    except (SafetensorError, OSError) as error:
+        raise DamagedFile(str(error)) from None
+    if checksum != _checksum(tensors, words):
+        raise DamagedFile("its checksum is another")
+    return json.loads(words), tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor], note: str) -> str:
+    digest = hashlib.sha256(note.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def refuse_closed(folder: str | Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmrec_lite.memory import require_memory
 from mmrec_lite.ops import CHUNK_ELEMENTS, full_precision, nearly_nearest, top_columns, unit_rows
+from mmrec_lite.options import check_option
 
 # Said once by PyTorch about every CSR tensor; a student can do nothing about it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
@@ -140,8 +141,7 @@ def knn_graph(x: Tensor, k: int, self_loops: bool = True, method: str = "exact")
     """
     if x.ndim != 2 or not x.is_floating_point():
         raise ValueError(f"knn_graph: x must be a float matrix (items, features), got {tuple(x.shape)} {x.dtype}")
-    if method not in SEARCHES:
-        raise ValueError(f"knn_graph: method = {method!r} is unknown; choose one of {', '.join(SEARCHES)}")
+    check_option("knn_graph", "method", method, SEARCHES)
     n = x.shape[0]
     if not 1 <= k < n:
         raise ValueError(f"knn_graph: k = {k}, but it must be at least 1 and below the number of items ({n})")
@@ -176,8 +176,7 @@ def normalize_graph(graph: Tensor, norm: str = "sym") -> Tensor:
 
     Source: MICRO Eq. 3 ("sym"); MCPTR Eq. 1-2 ("row_sqrt", where D of a 0/1 graph is the number of neighbours).
     """
-    if norm not in NORMS:
-        raise ValueError(f"normalize_graph: norm = {norm!r} is unknown; choose one of {', '.join(NORMS)}")
+    check_option("normalize_graph", "norm", norm, NORMS)
     rows, cols, values = edges(graph)
     if values.numel() and bool((values.detach() < 0).any()):
         raise ValueError("normalize_graph: the graph has negative weights; clamp them to zero first")
@@ -372,8 +371,7 @@ def propagate(graph: Tensor, x: Tensor, layers: int, pool: str = "last", transpo
 
     Source: MICRO Eq. 6 ("last"); LightGCN Eq. 3-4 and MCPTR Eq. 1-2 ("mean").
     """
-    if pool not in ("last", "mean"):
-        raise ValueError(f"propagate: pool = {pool!r} is unknown; choose 'last' or 'mean'")
+    check_option("propagate", "pool", pool, ("last", "mean"))
     if graph.shape[1] != x.shape[0]:
         raise ValueError(f"propagate: the graph has {graph.shape[1]} nodes, but x has {x.shape[0]} rows")
     constant = not graph.requires_grad

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import numbers
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,18 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mmrec_lite import parallel
-from mmrec_lite.checkpoints import CHECKPOINT_VERSION, CheckpointError, identity_of, named, read_checkpoint
+from mmrec_lite.checkpoints import (
+    CHECKPOINT_VERSION,
+    CheckpointError,
+    check_stages,
+    identity_of,
+    named,
+    read_checkpoint,
+)
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import check_candidates, evaluate
 from mmrec_lite.files import refuse_closed, write_tensors
-from mmrec_lite.methods.base import Method, Stage
+from mmrec_lite.methods.base import Method, Stage, apart
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -105,11 +113,12 @@ def fit(
 
     Raises ``TrainingDiverged`` when a loss term or, after an epoch, a weight is not finite (the best state is restored
     first, and no checkpoint is written), ``CheckpointError``
-    for a checkpoint that is damaged or not of this model and split, ``ValueError`` for another split than the model's.
+    for a checkpoint that is damaged or not of this model, split, pre-trained part and version, or of other stages,
+    ``ValueError`` for another split than the model's and for a loss that does not return the same terms every time.
     """
     if model.split_hash != split.hash:
         raise ValueError(f"fit: the model was made for another split than {split.name}; make it anew with mm.create().")
-    if epochs is not None and (not isinstance(epochs, int) or epochs < 0):
+    if epochs is not None and (not isinstance(epochs, numbers.Integral) or epochs < 0):
         raise ValueError(f"fit: epochs = {epochs!r}, but it is the most epochs of a stage, a whole number from 0.")
     check_candidates(candidates, split, "valid")
     fabric = parallel.start(device, devices, precision)
@@ -125,13 +134,12 @@ def fit(
     if saved:
         state = _restore_progress(saved)
         model.history = state.history
-        first, last = (min(chosen, default=state.stage), max(chosen, default=state.stage))
-        if last < state.stage:
-            raise CheckpointError(
-                f"{file} is past the stages to train ({', '.join(s.name for s in chosen.values())}): it holds "
-                f"{model.stages()[state.stage].name!r}. Name that stage too, or another checkpoint folder."
-            )
-        former = named(saved, "best") if first > state.stage else {}  # an earlier stage ends with its best state
+        names = [stage.name for stage in model.stages()]
+        check_stages(file, names, list(chosen), state.stage, state.history.best)
+        later = min(chosen, default=state.stage) > state.stage
+        if later:
+            state.history.stopped.setdefault(names[state.stage], "interrupted")
+        former = named(saved, "best") if later else {}  # an earlier stage ends with its best state
         model.load_state_dict(former or named(saved, "model"))
     for index, stage in chosen.items():
         if index < state.stage:
@@ -197,6 +205,7 @@ class _Trainer:
         state, stage, history = self.state, self.stage, self.state.history
         reason = "all epochs"
         history.best.setdefault(stage.name, {})
+        history.stopped.pop(stage.name, None)  # of a checkpoint from which it goes on
         bar = tqdm(
             total=self.limit, initial=state.epoch, desc=stage.name, unit="epoch", disable=not (progress and self.leads)
         )
@@ -217,6 +226,8 @@ class _Trainer:
                 if (parallel.agree(go_on) if self.several and callback is not None else go_on) is False:
                     reason = "callback"
                     break
+            history.stopped[stage.name] = reason
+            self.save()  # before the best state takes the place of the last one, from which more epochs would go on
         except BaseException:
             self.finish("interrupted")
             raise
@@ -256,8 +267,8 @@ class _Trainer:
             batch, share, weight = parallel.take_share(batch, self.fabric.global_rank, self.fabric.world_size)
             with parallel.taking(share):
                 terms = self.module(self.stage.loss, batch.to(self.fabric.device))
-                names = list(terms)
-                seen.append(torch.stack([term.detach().float() for term in terms.values()]))
+                names = self.stage.term_names(terms, names, len(seen))
+                seen.append(torch.stack([terms[name].detach().float() for name in names]))
                 self.optimizer.zero_grad(set_to_none=True)
                 self.fabric.backward(sum(terms.values()) * weight if self.several else sum(terms.values()))
             if self.several:  # the processes' terms travel with the gradients, and all stop together
@@ -265,6 +276,8 @@ class _Trainer:
             if len(seen) % every == 0:
                 self._check(names, seen, every)
             self.optimizer.step()
+        if not seen:
+            raise ValueError(f"stage {self.stage.name!r}: `batches` yields none, so nothing is learned; leave it out.")
         self._check(names, seen, len(seen) % every)
         means = torch.stack(seen).mean(dim=0).tolist()
         self._check_weights(dict(zip(names, means, strict=True)), len(seen))
@@ -329,7 +342,7 @@ class _Trainer:
 
     def write(self, file: Path) -> None:
         """Write the state beside the old checkpoint, then rename: there is always one whole file."""
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors = {f"model/{name}": tensor for name, tensor in apart(self.model.state_dict()).items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (self.best or {}).items()}
         for number, entry in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": value for name, value in entry.items()}

@@ -148,6 +148,14 @@ class Detached(MF):
         return {name: term.detach() for name, term in super().loss(batch).items()}
 
 
+class NormalisesOverUsers(MF):
+    name = "normalises_over_users"
+
+    def score(self, users):  # in whatever order: the mean of those who are asked about
+        scores = super().score(users)
+        return scores - scores.mean(dim=0)
+
+
 class NotANumber(MF):
     name = "not_a_number"
 
@@ -177,6 +185,7 @@ class Breaks(MF):
         (CountsValidation, "held-out data", "it learns from them"),
         (DropsWhileScoring, "scores", "two calls differ"),
         (OthersMatter, "scores", "which other users"),
+        (NormalisesOverUsers, "scores", "which other users"),
         (NumpyStart, "is made", "backbone.item"),
         (LearnsAside, "state", "neither a parameter nor a buffer"),
         (CountsSteps, "resumes", "these differ"),
@@ -211,3 +220,16 @@ def test_a_weight_that_never_moves_is_noted(outcome):
 def test_cold_items_are_said_not_to_be_tried():
     table = check_method("mf", mm.split(whole_shop(), "cold-items", seed=0), dim=8, epochs=1).set_index("check")
     assert table.loc["held-out data", "outcome"] == "note"
+
+
+def test_it_is_tried_on_the_cpu_where_there_is_a_gpu(parts, monkeypatch):
+    """There "auto" would leave a trained model on the GPU, and those it is compared with are made on the CPU."""
+
+    def fit(model, parts, device="auto", **options):
+        history = mm.fit(model, parts, device="cpu", **options)
+        model.to("cpu" if device == "cpu" else "meta")
+        return history
+
+    monkeypatch.setattr("mmrec_lite.checking.fit", fit)
+    table = check_method("mf", parts, dim=8, batch_size=64)
+    assert not (table["outcome"] == "fault").any(), table.to_string()

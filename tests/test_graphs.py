@@ -228,7 +228,10 @@ def test_rows_and_columns_that_nobody_names_are_there():
         (lambda: graphs.knn_graph(rows(5, 2), 0), "k = 0"),
         (lambda: graphs.knn_graph(torch.tensor([[1.0], [float("nan")], [1.0]]), 1), "row 1 of x has NaN"),
         (lambda: graphs.knn_graph(torch.ones(3, dtype=torch.int64), 1), "must be a float matrix"),
-        (lambda: graphs.normalize_graph(graphs.knn_graph(rows(4, 2), 2), "column"), "choose one of sym, row, row_sqrt"),
+        (
+            lambda: graphs.normalize_graph(graphs.knn_graph(rows(4, 2), 2), "column"),
+            "choose 'sym', 'row' or 'row_sqrt'",
+        ),
         (lambda: graphs.mix_graphs(graphs.knn_graph(rows(4, 2), 2), None, 0.5), "a learned graph"),
         (lambda: graphs.mix_graphs(graphs.knn_graph(rows(4, 2), 2), None, 1.7), r"lam = 1.7, .* must lie in \[0, 1\]"),
         (lambda: graphs.bipartite_graph(np.array([0]), np.array([3]), 1, 3), r"item ids must lie in \[0, 3\)"),
@@ -290,5 +293,5 @@ def test_the_approximate_search_finds_nearly_all_and_weighs_them_exactly(self_lo
 
 
 def test_an_unknown_search_is_refused():
-    with pytest.raises(ValueError, match="method = 'fast' is unknown; choose one of exact, approximate"):
+    with pytest.raises(ValueError, match="method = 'fast' is unknown; choose 'exact' or 'approximate'"):
         graphs.knn_graph(torch.eye(4), 2, method="fast")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
+import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mmrec_lite as mm
 from mmrec_lite import parallel
+from mmrec_lite.files import read_tensors, write_tensors
 from mmrec_lite.methods.backbones import LightGCN
 from mmrec_lite.methods.base import Stage
-from mmrec_lite.training import CheckpointError, TrainingDiverged, _own_random_numbers, make_optimizer
+from mmrec_lite.training import CheckpointError, TrainingDiverged, _own_random_numbers, _Trainer, make_optimizer
 from tests.tiny import tiny_shop
 
 
@@ -224,7 +224,7 @@ def test_adam_takes_the_papers_steps():
     generator = torch.Generator().manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(5, 3, generator=generator, dtype=torch.float64)) for _ in rates]
     groups = [{"params": [weight], "lr": rate} for weight, rate in zip(weights, rates, strict=True)]
-    optimizer = make_optimizer(Stage("joint", None, 1, None, groups, 1, None))
+    optimizer = make_optimizer(Stage("joint", None, None, groups, 1, None))
     expected, first, second = [w.detach().clone() for w in weights], [0.0, 0.0], [0.0, 0.0]
     for t in (1, 2, 3):
         for i, weight in enumerate(weights):
@@ -283,12 +283,24 @@ def test_foreign_and_damaged_checkpoints_are_refused(split, tmp_path, tried):
 def test_a_checkpoint_of_another_version_is_refused(split, tmp_path, tried):
     mm.fit(make(split), split, epochs=1, checkpoint=tmp_path, progress=False)
     file = tmp_path / "checkpoint.safetensors"
-    with safe_open(file, framework="pt") as opened:
-        header = json.loads(opened.metadata()["mmrec_lite"])
-    save_file(load_file(file), file, metadata={"mmrec_lite": json.dumps(header | {"version": 99})})
-    with pytest.raises(CheckpointError, match="checkpoint version 99, this program reads 2"):
+    header, tensors = read_tensors(file)
+    write_tensors(file, tensors, header | {"version": 99})
+    with pytest.raises(CheckpointError, match="checkpoint version 99, this program reads 3"):
         mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
     tried("checkpoint of another method, setting, split, choice of candidates or version", 1, "refused: says which")
+
+
+def test_one_bit_that_changed_is_noticed(split, tmp_path, tried):
+    model = make(split, "mf")
+    mm.fit(model, split, epochs=1, checkpoint=tmp_path, progress=False)
+    file = tmp_path / "checkpoint.safetensors"
+    whole = file.read_bytes()
+    places = range(len(whole) - 1, 0, -len(whole) // 40)  # weights, the optimiser's state, the header
+    for place in places:
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
+            mm.fit(make(split, "mf"), split, checkpoint=tmp_path, progress=False)
+    tried("checkpoint with one bit changed", len(places), "refused")
 
 
 def test_only_the_named_stages_are_trained(split):
@@ -324,6 +336,21 @@ def test_a_pretrained_part_is_saved_and_loaded_on_its_own(split, tmp_path):
         other.load_pretrained(file)
 
 
+def test_a_pretrained_part_knows_where_it_comes_from(split, tmp_path):
+    config = LightGCN.Config(dim=4)
+    file = WithPretraining(split, config, 0).save_pretrained(tmp_path / "item.safetensors")
+    other = mm.split(split.dataset, "ratio", seed=1)
+    with pytest.raises(ValueError, match="pre-trained on another split of the same data"):
+        WithPretraining(other, config, 0).load_pretrained(file)
+    elsewhere = mm.split(tiny_shop(seed=1), "ratio", seed=1)  # other data: what pre-training is for
+    WithPretraining(elsewhere, config, 0).load_pretrained(file)
+    with pytest.raises(ValueError, match=r"other settings \(\{'layers': 2\}, here \{'layers': 3\}\); take these"):
+        WithPretraining(split, LightGCN.Config(dim=4, layers=3), 0).load_pretrained(file)
+    write_tensors(file, load_file(file), {"pretrained": "with_pretraining"})
+    with pytest.raises(ValueError, match=r"an older version wrote it. Pre-train and save it again"):
+        WithPretraining(split, config, 0).load_pretrained(file)
+
+
 @pytest.fixture(scope="module")
 def staged():
     return mm.split(tiny_shop(), "ratio", seed=0)
@@ -351,6 +378,174 @@ def test_a_stage_that_the_checkpoint_has_left_behind_is_not_trained_again(staged
     with pytest.raises(CheckpointError, match=r"is past the stages to train \(pretrain\): it holds 'recommend'"):
         mm.fit(pamd(staged), staged, stages=["pretrain"], checkpoint=tmp_path, progress=False)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_of_the_second_stage_alone_does_not_stand_for_both(staged, tmp_path):
+    mm.fit(pamd(staged), staged, stages=["recommend"], checkpoint=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match=r"holds 'recommend', trained without 'pretrain' before it"):
+        mm.fit(pamd(staged), staged, checkpoint=tmp_path, progress=False)
+    again = mm.fit(pamd(staged), staged, stages=["recommend"], checkpoint=tmp_path, progress=False)
+    assert set(again.stopped) == {"recommend"}
+
+
+def test_a_checkpoint_knows_the_pretrained_part_it_began_with(staged, tmp_path):
+    files = []
+    for name, epochs in (("a", 1), ("b", 2)):
+        model = pamd(staged)
+        mm.fit(model, staged, stages=["pretrain"], epochs=epochs, progress=False)
+        files.append(model.save_pretrained(tmp_path / f"{name}.safetensors"))
+
+    def go_on(file, **options):
+        model = pamd(staged)
+        if file is not None:
+            model.load_pretrained(file)
+        mm.fit(model, staged, stages=["recommend"], checkpoint=tmp_path / "kept", progress=False, **options)
+        return model
+
+    go_on(files[0], epochs=1)
+    for file in (files[1], None):
+        with pytest.raises(CheckpointError, match=r"another pre-trained part \([0-9a-f]{64}, here "):
+            go_on(file)
+    whole = pamd(staged)
+    whole.load_pretrained(files[0])
+    mm.fit(whole, staged, stages=["recommend"], progress=False)
+    assert same_weights(go_on(files[0]), whole)
+
+
+def test_a_checkpoint_says_how_its_stage_ended(staged, tmp_path):
+    """Else the history of a second stage that goes on from it names a first one that never ended."""
+    mm.fit(pamd(staged), staged, stages=["pretrain"], checkpoint=tmp_path, progress=False)
+    history = mm.fit(pamd(staged), staged, stages=["recommend"], checkpoint=tmp_path, progress=False)
+    assert history.stopped == {"pretrain": "all epochs", "recommend": "all epochs"}
+    model = pamd(staged)
+    file = model.save_pretrained(tmp_path / "part.safetensors")
+    small = {"dim": 8, "batch_size": 64, "epochs": 3, "patience": 50, "pretrain_epochs": 2, "profile": "lecture"}
+    with pytest.raises(CheckpointError, match=r"another pre-trained part \(None, here "):
+        mm.run("pamd", staged.dataset, pretrained=file, checkpoint=tmp_path, **small)
+
+
+def test_a_stage_that_was_broken_off_is_said_to_have_been(staged, tmp_path, monkeypatch):
+    """Killed after an epoch: what was written then knows of no end."""
+    save = _Trainer.save
+
+    def and_die(trainer):
+        save(trainer)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(_Trainer, "save", and_die)
+        mm.fit(pamd(staged), staged, checkpoint=tmp_path, progress=False)
+    history = mm.fit(pamd(staged), staged, stages=["recommend"], checkpoint=tmp_path, progress=False)
+    assert history.stopped == {"pretrain": "interrupted", "recommend": "all epochs"}
+
+
+def test_a_checkpoint_of_another_version_of_the_kit_is_refused(split, tmp_path, monkeypatch):
+    mm.fit(make(split), split, epochs=1, checkpoint=tmp_path, progress=False)
+    monkeypatch.setattr(mm, "__version__", "9.9")
+    with pytest.raises(CheckpointError, match=r"another version of mmrec_lite \(0\..*, here 9\.9\)"):
+        mm.fit(make(split), split, checkpoint=tmp_path, progress=False)
+
+
+# What a user's method may get wrong ---------------------------------------------------------------------------------
+
+
+class Tied(LightGCN):
+    """One weight under two names, as where users and items share a table."""
+
+    name = "tied"
+
+    def __init__(self, split, config, seed):
+        super().__init__(split, config, seed)
+        self.again = self.backbone.item
+
+
+def test_a_weight_with_two_names_is_written_and_read(split, tmp_path):
+    config = LightGCN.Config(dim=4, batch_size=64, epochs=3, lr=0.05)
+
+    def build():
+        torch.manual_seed(0)
+        return Tied(split, config, 0)
+
+    whole, broken, resumed = build(), build(), build()
+    mm.fit(whole, split, progress=False)
+    mm.fit(broken, split, epochs=1, checkpoint=tmp_path, progress=False)
+    mm.fit(resumed, split, checkpoint=tmp_path, progress=False)
+    assert resumed.again is resumed.backbone.item and same_weights(whole, resumed)
+    resumed.pretrained = ("again", "backbone.item")
+    fresh = build()
+    fresh.pretrained = resumed.pretrained
+    fresh.load_pretrained(resumed.save_pretrained(tmp_path / "part.safetensors"))
+    assert fresh.again is fresh.backbone.item and torch.equal(fresh.again, resumed.again)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"monitor": "recall"}, r"stage 'x': monitor = 'recall' is no validation metric; .*such as 'recall@20'"),
+        ({"monitor": "map@10"}, "monitor = 'map@10' is no validation metric; take one of recall, precision"),
+        ({"monitor": "recall@0"}, "monitor = 'recall@0' is no"),
+        ({"optimizer": "adamw"}, "stage 'x': optimizer = 'adamw' is unknown; choose 'adam' or 'sgd'"),
+        ({"parameters": [{"params": []}]}, "stage 'x': parameter group 0 has no 'lr'"),
+        ({"parameters": [{"params": [], "lr": 1.0}, {"lr": 0.1}]}, "parameter group 1 has no 'params'"),
+        ({"epochs": -1}, "stage 'x': epochs = -1, but it is a whole number from 0"),
+        ({"epochs": 2.5}, "stage 'x': epochs = 2.5"),
+    ],
+)
+def test_a_stage_is_checked_when_it_is_made(wrong, words):
+    settings = {"batches": None, "loss": None, "parameters": [], "epochs": 1}
+    with pytest.raises(ValueError, match=words):
+        Stage("x", **settings | wrong)
+    Stage("x", **settings | {"epochs": np.int64(3), "monitor": "ndcg@3"})
+
+
+LOSSES = [
+    (
+        lambda n, terms: terms | ({"late": terms["l2"]} if n else {}),
+        "'bpr', batch 2: the loss returns bpr, l2, late, but",
+    ),
+    (lambda n, terms: terms if n == 0 else {"bpr": terms["bpr"], "l3": terms["l2"]}, "returns bpr, l3, but bpr, l2 in"),
+    (lambda n, terms: sum(terms.values()), "returns tensor.*return its terms by name"),
+    (lambda n, terms: {}, "return its terms by name"),
+    (lambda n, terms: terms | {"extra": 0.0}, "term 'extra' is float; return a tensor of one number"),
+    (lambda n, terms: terms | {"extra": torch.ones(2)}, r"term 'extra' is of shape \(2,\)"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), LOSSES)
+def test_loss_terms_are_scalars_of_the_same_names(split, change, words):
+    model = make(split, "mf")
+    loss, calls = model.loss, []
+    model.loss = lambda batch: (calls.append(0), change(len(calls) - 1, loss(batch)))[1]
+    with pytest.raises(ValueError, match=words):
+        mm.fit(model, split, progress=False)
+
+
+def test_loss_terms_may_come_in_another_order(split):
+    plain, model = make(split, "mf"), make(split, "mf")
+    loss, calls = model.loss, []
+
+    def turned(batch):
+        calls.append(0)
+        terms = loss(batch)
+        return terms if len(calls) % 2 else dict(reversed(terms.items()))
+
+    model.loss = turned
+    found, expected = (mm.fit(m, split, epochs=1, progress=False).frame for m in (model, plain))
+    assert found["bpr"].tolist() == pytest.approx(expected["bpr"].tolist()) and len(calls) > 1
+    assert found["l2"].tolist() == pytest.approx(expected["l2"].tolist())
+
+
+def test_a_stage_without_batches_is_said_to_have_none(split):
+    class Empty(LightGCN):
+        def stages(self):
+            return [dataclasses.replace(stage, batches=lambda generator: iter(())) for stage in super().stages()]
+
+    with pytest.raises(ValueError, match="stage 'bpr': `batches` yields none"):
+        mm.fit(Empty(split, LightGCN.Config(dim=4), 0), split, progress=False)
+
+
+def test_epochs_may_be_numpys(split):
+    assert len(mm.fit(make(split, "mf"), split, epochs=np.int64(2), progress=False).rows) == 2
 
 
 @pytest.mark.parametrize("name", ["lightgcn", "ngcf", "mixgcf", "micro", "mcptr"])

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmrec_lite.ops import unit_rows
+from mmrec_lite.options import check_option
 
 __all__ = ["cima_loss", "interaction_bce"]
 
@@ -27,6 +28,7 @@ def cima_loss(
     Source: MCPTR Eq. 11. Differs: the printed s = cos / temperature is no probability (its logarithm does not exist
     for a negative cosine, nor that of 1 - s for a cosine above the temperature); a mean instead of the sum.
     """
+    check_option("cima_loss", "form", form, ("sigmoid", "softmax"))
     if text.ndim != 2 or text.shape != image.shape or not len(text):
         raise ValueError(f"cima_loss: text is {tuple(text.shape)}, image {tuple(image.shape)}; both must be (N, d)")
     if temperature <= 0:
@@ -36,8 +38,6 @@ def cima_loss(
     if form == "softmax":
         target = torch.arange(n, device=logits.device)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-    if form != "sigmoid":
-        raise ValueError(f"cima_loss: form = {form!r} is unknown; choose 'sigmoid' or 'softmax'")
     true = logits.diagonal()
     missed = F.softplus(-true)  # -log sigmoid(l)
     mistaken = F.softplus(logits).sum() - F.softplus(true).sum()  # -log(1 - sigmoid(l)) of the wrong pairs

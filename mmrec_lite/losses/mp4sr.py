@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmrec_lite.ops import CHUNK_ELEMENTS, unit_rows
+from mmrec_lite.options import check_option
 
 __all__ = ["catalogue_scores", "cross_modal_loss", "next_item_cross_entropy", "next_item_loss"]
 
@@ -33,10 +34,11 @@ def next_item_loss(
     of one another, nor are cases of the same ``groups`` (B,), such as the prefixes of one user's sequence; None knows
     of no such cases. ``same_item="zero"`` sets the logit of a same item to 0 as released (it still adds e^0 = 1),
     "keep" leaves it the false negative that Eq. 7 prints.
-    Raises ``ValueError`` for shapes that differ or a temperature <= 0.
+    Raises ``ValueError`` for shapes that differ, a temperature <= 0 or another ``same_item``.
 
     Source: MP4SR Eq. 7-8. Differs: the mean over the batch; false negatives masked; log-sum-exp.
     """
+    check_option("next_item_loss", "same_item", same_item, ("mask", "zero", "keep"))
     *sequences, items = _alike("next_item_loss", temperature, seq_a, seq_b, items)
     same, own = _alike_cases(item_ids, items), _alike_cases(groups, items)
     unit = unit_rows(items)
@@ -66,11 +68,12 @@ def cross_modal_loss(
 
     Shapes: seq_a, seq_b (B, d), item_ids and groups (B,) or None as in ``next_item_loss`` -> scalar >= 0.
     ``form="printed"`` takes the second sum as printed, without its hats: the inter-view negatives once more.
-    Raises ``ValueError`` for shapes that differ or a temperature <= 0.
+    Raises ``ValueError`` for shapes that differ, a temperature <= 0 or another form.
 
     Source: MP4SR Eq. 9-10, after GCA (Zhu et al., WWW 2021). Differs: the mean over the batch; cases with the same next
     item or of one sequence are no negatives; log-sum-exp.
     """
+    check_option("cross_modal_loss", "form", form, ("intra", "printed"))
     a, b = (unit_rows(seq) for seq in _alike("cross_modal_loss", temperature, seq_a, seq_b))
     same, own = _alike_cases(item_ids, a), _alike_cases(groups, a)
     itself = torch.eye(len(a), dtype=torch.bool, device=a.device)

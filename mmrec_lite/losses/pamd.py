@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmrec_lite.ops import unit_rows
+from mmrec_lite.options import check_option
 
 __all__ = ["cosine_gap", "disentangle_loss", "gap", "order_loss", "pointwise_loss"]
 
@@ -81,13 +82,12 @@ def order_loss(
     >>> [round(float(order_loss(*gaps, form=form)), 4) for form in ("bounded", "printed", "infonce")]
     [1.3863, -1.3863, 1.7918]
     """
+    check_option("order_loss", "form", form, ("bounded", "printed", "infonce"))
     _same_shapes("order_loss", gap_common, gap_primitive, gap_specific)
     if form == "bounded":
         return (F.softplus(gap_common - gap_primitive) + F.softplus(gap_primitive - gap_specific)).mean()
     if form == "printed":
         return (F.logsigmoid(gap_common - gap_primitive) + F.logsigmoid(gap_primitive - gap_specific)).mean()
-    if form != "infonce":
-        raise ValueError(f"order_loss: form = {form!r} is unknown; choose 'bounded', 'printed' or 'infonce'.")
     if temperature <= 0:
         raise ValueError(f"order_loss: temperature = {temperature}, but it divides the gaps and must be > 0")
     logits = -torch.stack([gap_common, gap_primitive, gap_specific]) / temperature

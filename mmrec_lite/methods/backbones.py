@@ -13,7 +13,8 @@ from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.splits import Split
 from mmrec_lite.graphs import bipartite_graph, propagate, transpose_graph
 from mmrec_lite.losses import bpr_loss, embedding_l2
-from mmrec_lite.methods.base import PairwiseHyperparameters, Stage, VectorMethod
+from mmrec_lite.methods.base import PairwiseHyperparameters, Stage, VectorMethod, pair_scores, pairwise_stage
+from mmrec_lite.options import check_option
 
 __all__ = ["MF", "NGCF", "Backbone", "LightGCN", "make_backbone"]
 
@@ -96,7 +97,13 @@ def make_backbone(
     dropout: float = 0.1,
     pool: str = "mean",
 ) -> Backbone:
-    """Make the backbone "mf", "ngcf" or "lightgcn" for a split; `pool` ("mean" or "concat") is NGCF's."""
+    """Make the backbone "mf", "ngcf" or "lightgcn" for a split; `pool` ("mean" or "concat") is NGCF's.
+
+    `graph` is "sym" or "row+self", D^-1 (A + I). Raises ``ValueError`` for another name, graph or pool.
+    """
+    check_option("make_backbone", "name", name, ("mf", "ngcf", "lightgcn"))
+    check_option("make_backbone", "graph", graph, ("sym", "row+self"))
+    check_option("make_backbone", "pool", pool, ("mean", "concat"))
     if name == "mf":
         return Backbone(split, dim)
     if name == "ngcf":
@@ -134,12 +141,13 @@ class MF(VectorMethod):
     source = "Rendle et al., UAI 2009"
     config: PairwiseHyperparameters
     Config = CollaborativeConfig
+    backbone_name: ClassVar[str] = "mf"  # not `name`: a class derived from it has another
     profiles: ClassVar = {"paper": {}, "lecture": {**LECTURE, "l2": 0.1}}
 
     def __init__(self, split: Split, config: PairwiseHyperparameters, seed: int):
         super().__init__(split, config, seed)
         self.batches = PairBatches(split, config.batch_size)
-        self.backbone = make_backbone(self.name, split, config.dim, **self._graph_options(config))
+        self.backbone = make_backbone(self.backbone_name, split, config.dim, **self._graph_options(config))
 
     def _graph_options(self, config: Any) -> dict[str, Any]:
         return {}
@@ -150,16 +158,12 @@ class MF(VectorMethod):
 
     def stages(self) -> list[Stage]:
         """One stage: BPR with L2."""
-        c = self.config
-        groups = [{"params": list(self.parameters()), "lr": c.lr}]
-        return [Stage("bpr", self.batches, len(self.batches), self.loss, groups, c.epochs, c.monitor, c.patience)]
+        return [pairwise_stage(self)]
 
     def loss(self, batch: Triples) -> dict[str, Tensor]:
         """Return the terms `bpr` and `l2` of one batch."""
-        user, item = self.vectors()
-        positive = (user[batch.users] * item[batch.positives]).sum(1)
-        negative = (user[batch.users] * item[batch.negatives]).sum(1)
-        return {"bpr": bpr_loss(positive, negative), "l2": self.config.l2 * batch_l2(self.backbone, batch)}
+        scores = pair_scores(*self.vectors(), batch)
+        return {"bpr": bpr_loss(*scores), "l2": self.config.l2 * batch_l2(self.backbone, batch)}
 
     @torch.no_grad()
     def embeddings(self) -> dict[str, Tensor]:
@@ -179,6 +183,7 @@ class NGCF(MF):
     summary = "graph convolution with weights and neighbour products"
     source = "Wang et al., SIGIR 2019"
     Config = NGCFConfig
+    backbone_name: ClassVar[str] = "ngcf"
     profiles: ClassVar = {"paper": {}, "lecture": {**LECTURE, "l2": 0.03}}
 
     def _graph_options(self, config: NGCFConfig) -> dict[str, Any]:
@@ -193,6 +198,7 @@ class LightGCN(MF):
     summary = "graph convolution without weights: means over the user-item graph"
     source = "He et al., SIGIR 2020"
     Config = GraphConfig
+    backbone_name: ClassVar[str] = "lightgcn"
     profiles: ClassVar = {"paper": {}, "lecture": {**LECTURE, "l2": 0.03}}
 
     def _graph_options(self, config: GraphConfig) -> dict[str, Any]:

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
-from collections.abc import Callable, Iterable
+import numbers
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data.batches import Triples
 from mmrec_lite.data.splits import Split
-from mmrec_lite.files import write_tensors
+from mmrec_lite.files import DamagedFile, read_tensors, write_tensors
+from mmrec_lite.metrics import NAMES
+from mmrec_lite.options import check_option
 
-__all__ = ["HyperparameterError", "Hyperparameters", "Method", "Modalities", "Stage", "VectorMethod"]
+__all__ = [
+    "MONITOR",
+    "HyperparameterError",
+    "Hyperparameters",
+    "Method",
+    "Modalities",
+    "PairwiseHyperparameters",
+    "Stage",
+    "VectorMethod",
+    "apart",
+    "chosen_features",
+    "pair_scores",
+    "pairwise_stage",
+]
+
+MONITOR = rf"^({'|'.join(NAMES)})@[1-9]\d*$"  # a validation metric, such as recall@20
 
 
 def _split_names(value: object) -> object:
@@ -25,7 +46,25 @@ def _split_names(value: object) -> object:
 
 
 Modalities = Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)]
-"""Names of features; "image,text", as a command line gives it, is taken apart. None: all the data set has."""
+"""Names of features; "image,text", as a command line gives it, is taken apart. None: all the data set has; (): none."""
+
+
+def chosen_features(
+    method: str, data: MultimodalDataset, named: Sequence[str] | None, instead: str, needed: bool = True
+) -> tuple[str, ...]:
+    """Return the features that a method reads: those named, or all the data set has (None).
+
+    Raises ``ValueError`` where that is none and some are `needed`; `instead` says what works without.
+    """
+    names = data.check_modalities(data.modalities if named is None else named)
+    if names or not needed:
+        return names
+    if data.modalities:
+        why = f"modalities={named!r} names none of those of data set {data.name!r}. Name some of them: "
+        why += ", ".join(data.modalities)
+    else:
+        why = f"data set {data.name!r} has none. Add some when reading it (features={{'image': ...}})"
+    raise ValueError(f"{method} needs features, but {why}; or take {instead}.")
 
 
 class HyperparameterError(ValueError):
@@ -71,7 +110,7 @@ class PairwiseHyperparameters(Hyperparameters):
     l2: float = Field(1e-4, ge=0, description="weight of the squared embeddings of a batch")
     batch_size: int = Field(1024, ge=1, description="training pairs a step")
     patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
-    monitor: str = Field("recall@20", pattern=r"^(recall|precision|ndcg|hit|mrr)@[1-9]\d*$", description="metric")
+    monitor: str = Field("recall@20", pattern=MONITOR, description="metric")
 
 
 @dataclass(frozen=True)
@@ -81,12 +120,13 @@ class Stage:
     `loss` returns named terms whose sum is trained. `batches(generator)` yields one epoch. `parameters` are the
     optimiser's groups ("adam" or "sgd"); `lr_decay(epoch)` multiplies every group's rate. `monitor` names the
     validation metric of early stopping (None: train all epochs and keep the last state). `begin_epoch(epoch)` runs
-    before each epoch.
+    before each epoch. `n_batches`, the batches of an epoch, is for whoever wants to know; training does not need it.
+
+    Raises ``ValueError`` for an unknown optimiser or monitor, groups without weights or rate, and epochs below 0.
     """
 
     name: str
     batches: Callable[[torch.Generator], Iterable[Any]]
-    n_batches: int
     loss: Callable[[Any], dict[str, Tensor]]
     parameters: list[dict[str, Any]]
     epochs: int
@@ -95,6 +135,44 @@ class Stage:
     lr_decay: Callable[[int], float] | None = None
     begin_epoch: Callable[[int], None] | None = None
     optimizer: Literal["adam", "sgd"] = "adam"
+    n_batches: int | None = None
+
+    def __post_init__(self) -> None:
+        where = f"stage {self.name!r}"
+        check_option(where, "optimizer", self.optimizer, ("adam", "sgd"))
+        if self.monitor is not None and not re.fullmatch(MONITOR, str(self.monitor)):
+            raise ValueError(
+                f"{where}: monitor = {self.monitor!r} is no validation metric; take one of {', '.join(NAMES)} with its "
+                f"k, such as 'recall@20', or None to train all epochs."
+            )
+        if not isinstance(self.epochs, numbers.Integral) or self.epochs < 0:
+            raise ValueError(f"{where}: epochs = {self.epochs!r}, but it is a whole number from 0.")
+        for number, group in enumerate(self.parameters):
+            missing = [key for key in ("params", "lr") if key not in group]
+            if missing:
+                raise ValueError(
+                    f"{where}: parameter group {number} has no {missing[0]!r}; each group is a dict "
+                    f"{{'params': weights, 'lr': learning rate}}."
+                )
+
+    def term_names(self, terms: Mapping[str, Tensor], before: Sequence[str] = (), batch: int = 0) -> list[str]:
+        """Return the names of a batch's loss terms, those of the batch `before` if there was one.
+
+        Raises ``ValueError`` where they are others than before, or a term is no scalar tensor.
+        """
+        where = f"stage {self.name!r}, batch {batch + 1}: the loss"
+        if not isinstance(terms, Mapping) or not terms:
+            raise ValueError(f"{where} returns {terms!r}; return its terms by name, {{'bpr': ...}}.")
+        for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.shape != ():
+                found = f"of shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+                raise ValueError(f"{where}'s term {name!r} is {found}; return a tensor of one number, such as a mean.")
+        if before and set(before) != terms.keys():
+            raise ValueError(
+                f"{where} returns {', '.join(terms)}, but {', '.join(before)} in the batch before; return the same "
+                f"names every time, with a zero where there is nothing to learn."
+            )
+        return list(before or terms)
 
 
 class Method(nn.Module):
@@ -110,6 +188,7 @@ class Method(nn.Module):
     Config: ClassVar[type[Hyperparameters]] = Hyperparameters
     profiles: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "lecture": {}}
     pretrained: tuple[str, ...] = ()  # prefixes of the state's names that pre-training makes
+    pretrains_on_split: ClassVar[bool] = True  # pre-training sees interactions, not the items' content alone
     knows_newcomers: ClassVar[bool] = False  # has something to recommend to who took nothing in training
 
     def __init__(self, split: Split, config: Hyperparameters, seed: int):
@@ -117,7 +196,8 @@ class Method(nn.Module):
         self.config = config
         self.seed = seed
         self.n_users, self.n_items = split.n_users, split.n_items
-        self.split_hash = split.hash
+        self.split_hash, self.data_hash = split.hash, split.dataset.hash
+        self.pretrained_from: str | None = None  # SHA-256 of the file that `load_pretrained` took over
         self.history_parts: tuple[str, ...] = ("train",)
 
     @property
@@ -137,10 +217,32 @@ class Method(nn.Module):
         """Score every item for some users, higher is better. Shapes: (B,) int64 -> (B, I)."""
         raise NotImplementedError
 
+    def forget(self) -> None:
+        """Drop what was computed with the weights of a moment ago and kept for scoring; nothing by default.
+
+        Called when training goes on, other weights are loaded or the model moves. Who keeps more drops more.
+        """
+
+    def train(self, mode: bool = True) -> Method:
+        """Switch between training and evaluation; from evaluation to evaluation no weight changes, and all is kept."""
+        if mode or self.training:
+            self.forget()
+        return super().train(mode)
+
+    def load_state_dict(self, *args, **kwargs):
+        """Load weights and drop what was kept of the former ones."""
+        self.forget()
+        return super().load_state_dict(*args, **kwargs)
+
+    def _apply(self, *args, **kwargs):
+        self.forget()  # `to`, `double` and the like: what is kept would stay where and as wide as it was
+        return super()._apply(*args, **kwargs)
+
     def read_history(self, parts: tuple[str, ...]) -> tuple[str, ...]:
         """Say which parts of the split are a user's history when scoring; return those that were.
 
-        ``evaluate`` calls it with `Split.history_parts`: before a test under leave-one-out the validation item is past.
+        ``evaluate`` calls it with `Split.history_parts`: before a test under leave-one-out the validation item is past;
+        ``recommend`` with training and what it masks.
         Only methods that read sequences look at `history_parts`; nothing is trained on them.
         """
         former, self.history_parts = self.history_parts, tuple(parts)
@@ -150,20 +252,35 @@ class Method(nn.Module):
         """Return the named item representations, (I, d) each."""
         return {}
 
+    def pretraining_settings(self) -> dict[str, Any]:
+        """Return what must agree between a pre-trained part and a method that takes it over, by name.
+
+        By default all settings. Whose later stages have settings of their own leaves these out, so that one
+        pre-training serves them all.
+        """
+        return self.config.model_dump(mode="json")
+
     def save_pretrained(self, file: str | Path) -> Path:
-        """Write what pre-training made (`pretrained`) to one safetensors file, beside first, then renamed."""
+        """Write what pre-training made (`pretrained`) to one safetensors file, beside first, then renamed.
+
+        The file knows the data, the split and the settings that it was made with.
+        """
         if not self.pretrained:
             raise ValueError(f"{self.name} has no pre-trained part to save.")
         part = {name: tensor for name, tensor in self.state_dict().items() if name.startswith(self.pretrained)}
-        return write_tensors(file, part, {"pretrained": self.name})
+        note = {"data": self.data_hash, "split": self.split_hash, "settings": self.pretraining_settings()}
+        return write_tensors(file, apart(part), {"pretrained": self.name, **note})
 
     def load_pretrained(self, file: str | Path) -> None:
-        """Take over a part that `save_pretrained` wrote; ``ValueError`` if it is damaged or does not fit."""
+        """Take over a part that `save_pretrained` wrote, perhaps on other data.
+
+        Raises ``ValueError`` if it is damaged or does not fit, if it was made with other `pretraining_settings`, or on
+        another split of the same data (where it may have learned what is held out here).
+        """
         try:
-            with safe_open(file, framework="pt") as opened:
-                maker = json.loads((opened.metadata() or {})["mmrec_lite"])["pretrained"]
-                part = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+            note, part = read_tensors(file)
+            maker = note["pretrained"]
+        except (DamagedFile, KeyError) as error:
             raise ValueError(f"{file} is not a whole pre-trained part ({error}); write it again.") from None
         mine = {n: t for n, t in self.state_dict().items() if n.startswith(self.pretrained)} if self.pretrained else {}
         if maker != self.name or part.keys() != mine.keys():
@@ -176,7 +293,55 @@ class Method(nn.Module):
                     f"{file}: {name} is {tuple(tensor.shape)}, here {tuple(mine[name].shape)}; pre-train with the same "
                     f"settings and data."
                 )
+        self._check_origin(file, note)
         self.load_state_dict({**self.state_dict(), **part})
+        with Path(file).open("rb") as stream:
+            self.pretrained_from = hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def _check_origin(self, file: str | Path, note: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` unless a pre-trained part's note says that this model may take it over."""
+        if not {"data", "split", "settings"} <= note.keys():
+            raise ValueError(
+                f"{file} does not say with which data, split and settings it was made: an older version wrote it. "
+                f"Pre-train and save it again."
+            )
+        if self.pretrains_on_split and note["data"] == self.data_hash and note["split"] != self.split_hash:
+            raise ValueError(
+                f"{file} was pre-trained on another split of the same data, and may have learned from what is held out "
+                f"here; pre-train on this split, or take the split it was made with."
+            )
+        theirs, mine = note["settings"], json.loads(json.dumps(self.pretraining_settings()))
+        differing = sorted(key for key in theirs.keys() | mine.keys() if theirs.get(key) != mine.get(key))
+        if differing:
+            theirs, mine = ({key: settings.get(key) for key in differing} for settings in (theirs, mine))
+            raise ValueError(
+                f"{file} was pre-trained with other settings ({theirs}, here {mine}); take these, or pre-train again."
+            )
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the same tensors, all but one of those that share memory copied: a safetensors file holds none twice."""
+    out, seen = {}, set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided and tensor.numel() else None
+        out[name] = tensor.clone() if place in seen else tensor
+        seen |= {place} - {None}
+    return out
+
+
+def pairwise_stage(model: Method, name: str = "bpr") -> Stage:
+    """The stage of a method that has one: all its weights at one rate, by its `batches` and its `loss`."""
+    c = model.config
+    groups = [{"params": list(model.parameters()), "lr": c.lr}]
+    options = {"monitor": c.monitor, "patience": c.patience, "n_batches": len(model.batches)}
+    return Stage(name, model.batches, model.loss, groups, c.epochs, **options)
+
+
+def pair_scores(user: Tensor, item: Tensor, batch: Triples) -> tuple[Tensor, Tensor]:
+    """Inner products of a batch's users with their positives and negatives: (U, d), (I, d) -> (B,), (B,)."""
+    positive = (user[batch.users] * item[batch.positives]).sum(1)
+    negative = (user[batch.users] * item[batch.negatives]).sum(1)
+    return positive, negative
 
 
 class VectorMethod(Method):
@@ -193,16 +358,10 @@ class VectorMethod(Method):
         """Return the users' (U, d) and items' (I, d) final vectors, with gradient."""
         raise NotImplementedError
 
-    def train(self, mode: bool = True) -> VectorMethod:
-        """Switch between training and evaluation; the vectors of former weights are dropped."""
-        if mode or self.training:
-            self._vectors = None
-        return super().train(mode)
-
-    def load_state_dict(self, *args, **kwargs):
-        """Load weights and drop the vectors that were made with the former ones."""
+    def forget(self) -> None:
+        """Drop the vectors."""
+        super().forget()
         self._vectors = None
-        return super().load_state_dict(*args, **kwargs)
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:

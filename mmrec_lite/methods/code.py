@@ -7,12 +7,12 @@ import dis
 import functools
 import hashlib
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmrec_lite.methods.base import Method
 
-__all__ = ["code_of"]
+__all__ = ["code_of", "function_id"]
 
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
 _ADDED_BY_PYTHON = {"__module__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"}
@@ -21,16 +21,32 @@ _ADDED_BY_PYTHON = {"__module__", "__dict__", "__weakref__", "__firstlineno__", 
 def code_of(cls: type[Method]) -> str | None:
     """Return SHA-256 over a class's compiled code and that of what it uses in the module (or notebook) it stands in.
 
-    None for the kit's own classes: for them the kit's version speaks.
+    None for the kit's own classes: for them the kit's version speaks, in a run's id and a checkpoint's identity.
 
     Followed are functions, classes and plain constants by their names; comments and layout do not count. What is
     imported from elsewhere is left out, and so is what a name holds that is neither (an array, a data set). The same
     program gives the same figure in every process under one version of Python.
     """
-    if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+    return _digest(cls.__module__, cls)
+
+
+def function_id(function: Callable[..., Any]) -> str:
+    """Return what tells a function from others: module and name, and, unless it is the kit's own, its code's hash.
+
+    The hash is that of ``code_of``, its first ten digits: two lambdas of one notebook have the same name.
+    """
+    inner = function.func if isinstance(function, functools.partial) else function
+    inner = inner if hasattr(inner, "__qualname__") else type(inner)  # an object that can be called
+    name = f"{inner.__module__}.{inner.__qualname__}"
+    code = _digest(inner.__module__, function if isinstance(function, functools.partial) else inner)
+    return f"{name} {code[:10]}" if code else name
+
+
+def _digest(module: str, value: Any) -> str | None:
+    if module.partition(".")[0] == __name__.partition(".")[0]:
         return None
     digest = hashlib.sha256()
-    for line in _Walk(cls.__module__).thing(cls):
+    for line in _Walk(module).thing(value):
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
 
@@ -46,7 +62,7 @@ class _Walk:
         """Yield lines that describe a value of a module or a class; nothing for what stands elsewhere."""
         if isinstance(value, (*_PLAIN, tuple, list, dict, set, frozenset)):
             yield _plain(value)
-        elif isinstance(value, staticmethod | classmethod):
+        elif isinstance(value, staticmethod | classmethod | types.MethodType):
             yield from self.thing(value.__func__)
         elif isinstance(value, functools.partial):
             yield _plain(list(value.args)) + _plain(value.keywords)

@@ -108,7 +108,7 @@ class MCPTR(VectorMethod):
             known = torch.stack(present).any(dim=0)  # the others keep their random start, and so do users
             self.backbone.item.data[known] = start[known]
             return
-        self.lam = self._share_of_cima(len(features))
+        self.lam = self._share_of_cima(split, features)
         self.pretraining_batches = PairBatches(split, config.batch_size, n_negatives=config.n_negatives)
         adapters = config.adapter_dim if self.lam > 0 else None
         reviews = {}
@@ -167,14 +167,21 @@ class MCPTR(VectorMethod):
                 stacklevel=5,
             )
 
-    def _share_of_cima(self, n_features: int) -> float:
+    def _share_of_cima(self, split: Split, features: Mapping[str, tuple[Tensor, Tensor]]) -> float:
         """Return lambda as it acts: 0 without two modalities to align, 1 without BCE."""
         lam = {"w/o CIMA": 0.0, "w/o BCE": 1.0}.get(self.config.variant, self.config.lam)
+        n_features = len(features)
         if n_features < 2 and lam == 1:
             raise ValueError(
                 f"mcptr: without BCE (variant='w/o BCE' or lam=1) only the alignment of two features is trained, but "
                 f"there are {n_features} among the modalities {', '.join(self.modalities) or 'none'}. Take another "
                 f"variant, such as 'full', or choose two features."
+            )
+        trained = torch.tensor(split.train_counts) > 0
+        if lam == 1 and not bool((sum((present & trained).int() for _, present in features.values()) > 1).any()):
+            raise ValueError(
+                f"mcptr: without BCE (variant='w/o BCE' or lam=1) only the alignment of two features is trained, but "
+                f"no item of the training part has two of {', '.join(features)}. Take another variant, such as 'full'."
             )
         return lam if n_features >= 2 else 0.0
 
@@ -197,7 +204,8 @@ class MCPTR(VectorMethod):
     def alignment(self, views: Mapping[str, Tensor], items: Tensor) -> Tensor:
         """Eq. 11 on a batch of different items (N,), whose `views` are name -> (N, d_m) -> scalar.
 
-        With more than two features it is the mean over their pairs. Items that lack one of a pair stand back.
+        With more than two features it is the mean over their pairs. Items that lack one of a pair stand back; where
+        all do, it is zero.
         """
         c, encoder = self.config, self.pretraining["item"]
         present = dict(zip(encoder.modalities, encoder.present(items), strict=True))
@@ -206,7 +214,9 @@ class MCPTR(VectorMethod):
             both = present[one] & present[other]
             if bool(both.any()):
                 parts.append(cima_loss(views[one][both], views[other][both], c.temperature, c.form, c.balanced))
-        return torch.stack(parts).mean() if parts else next(iter(views.values())).new_zeros(())
+        if not parts:  # with a gradient, since without BCE there is no other term that has one
+            return sum(0.0 * view.sum() for view in views.values())
+        return torch.stack(parts).mean()
 
     def pretraining_loss(self, batch: Triples) -> dict[str, Tensor]:
         """Eq. 16: the terms `cima` (times lambda) and `bce` (times 1 - lambda) of one batch."""
@@ -240,11 +250,12 @@ class MCPTR(VectorMethod):
 
     @torch.no_grad()
     def begin_tuning(self, epoch: int = 0) -> None:
-        """Before the first epoch of fine-tuning, start LightGCN from the pre-trained vectors."""
-        if epoch == 0 and self.config.variant not in ("Random", "CLIP"):
+        """Before an epoch of fine-tuning, start LightGCN from the pre-trained vectors, unless that was done before."""
+        if not bool(self.tuned):  # Random and CLIP count as tuned from the beginning
             for target, source in zip((self.backbone.user, self.backbone.item), self.pretrained_vectors(), strict=True):
                 target.copy_(self.config.start_scale * source)
-        self.tuned.fill_(True)
+            self.tuned.fill_(True)
+            self.forget()
 
     def tuning_loss(self, batch: Triples) -> dict[str, Tensor]:
         """The terms `bpr` and `l2` of one batch: LightGCN against MixGCF's negatives."""
@@ -265,7 +276,7 @@ class MCPTR(VectorMethod):
         c, batches = self.config, self.tuning_batches
         groups = [{"params": list(self.backbone.parameters()), "lr": c.lr}]
         options = {"monitor": c.monitor, "patience": c.patience, "begin_epoch": self.begin_tuning}
-        tune = Stage("recommend", batches, len(batches), self.tuning_loss, groups, c.epochs, **options)
+        tune = Stage("recommend", batches, self.tuning_loss, groups, c.epochs, n_batches=len(batches), **options)
         if c.variant in ("Random", "CLIP"):
             return [tune]
         batches = self.pretraining_batches
@@ -274,9 +285,16 @@ class MCPTR(VectorMethod):
             "monitor": c.monitor if self.lam < 1 else None,
             "patience": c.patience,
             "begin_epoch": lambda epoch: self.tuned.fill_(False),
+            "n_batches": len(batches),
         }
-        first = Stage("pretrain", batches, len(batches), self.pretraining_loss, groups, c.pretrain_epochs, **options)
-        return [first, tune]
+        return [Stage("pretrain", batches, self.pretraining_loss, groups, c.pretrain_epochs, **options), tune]
+
+    def pretraining_settings(self) -> dict[str, Any]:
+        """Return what pre-training depends on; what fine-tuning reads, and the start's scale, may differ."""
+        names = ("dim", "graph_layers", "norm", "max_neighbors", "adapter_dim", "temperature", "form", "balanced")
+        names += ("n_negatives", "pretrain_lr", "pretrain_epochs")
+        own = {name: getattr(self.config, name) for name in names}
+        return {"modalities": sorted(self.modalities), "share of cima": self.lam, **own}
 
     def load_pretrained(self, file: Any) -> None:
         """Take over a saved pre-trained part; the score is that part's until fine-tuning begins."""

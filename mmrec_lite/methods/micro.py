@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -14,8 +15,15 @@ from mmrec_lite.data.splits import Split
 from mmrec_lite.graphs import knn_graph, mix_graphs, normalize_graph, propagate, transpose_graph
 from mmrec_lite.losses import bpr_loss, micro_contrast
 from mmrec_lite.methods.backbones import batch_l2, make_backbone
-from mmrec_lite.methods.base import Modalities, PairwiseHyperparameters, Stage, VectorMethod
-from mmrec_lite.nn import AttentionFusion
+from mmrec_lite.methods.base import (
+    Modalities,
+    PairwiseHyperparameters,
+    Stage,
+    VectorMethod,
+    chosen_features,
+    pairwise_stage,
+)
+from mmrec_lite.nn import AttentionFusion, ModulesByName
 from mmrec_lite.ops import unit_rows
 
 __all__ = ["MICRO", "MICROConfig"]
@@ -67,19 +75,16 @@ class MICRO(VectorMethod):
     def __init__(self, split: Split, config: MICROConfig, seed: int):
         super().__init__(split, config, seed)
         data = split.dataset
-        self.modalities = data.check_modalities(config.modalities or data.modalities)
-        if not self.modalities and config.variant != "cf":
-            raise ValueError(
-                f"micro needs features, but data set {data.name!r} has none. Add some when reading it "
-                f"(features={{'image': ...}}), or take variant='cf'."
-            )
+        needed = config.variant != "cf"
+        self.modalities = chosen_features(self.name, data, config.modalities, "variant='cf'", needed)
         self.batches = PairBatches(split, config.batch_size)
         self.backbone = make_backbone(config.backbone, split, config.dim, config.cf_layers, config.cf_graph)
+        self.mined = config.variant not in ("cf", "cf+feats")
+        self.forget()  # nothing is kept yet
         if config.variant == "cf":
             return
-        self.mined = config.variant != "cf+feats"
         self.fusion = AttentionFusion(config.dim)
-        self.transform = nn.ModuleDict()
+        self.transform = ModulesByName()
         for name in self.modalities:
             features = torch.from_numpy(data.dense(name))
             self.register_buffer(f"features_{name}", features, persistent=False)
@@ -87,8 +92,6 @@ class MICRO(VectorMethod):
             if self.mined and config.lam > 0:
                 self.register_buffer(f"raw_{name}", self._graph(features), persistent=False)
             self.transform[name] = nn.Linear(features.shape[1], config.dim)
-        self._complete: bool | None = None  # whether every item has every modality; asking a GPU makes the host wait
-        self._kept: dict[str, tuple[Tensor, Tensor]] = {}  # this epoch's graphs without gradient, and transposed
 
     # Section 3.1: latent structures -----------------------------------------------------------------------------
 
@@ -126,16 +129,11 @@ class MICRO(VectorMethod):
         if self.config.lam < 1:
             self._kept = {}
 
-    def train(self, mode: bool = True) -> MICRO:
-        """Switch between training and evaluation; the learned graphs are rebuilt with the weights of the moment."""
-        if mode or self.training:
-            self._kept, self._complete = {}, None
-        return super().train(mode)
-
-    def load_state_dict(self, *args, **kwargs):
-        """Load weights and drop the graphs that were learned with the former ones."""
-        self._kept, self._complete = {}, None
-        return super().load_state_dict(*args, **kwargs)
+    def forget(self) -> None:
+        """Drop the learned graphs as well; they are rebuilt with the weights of the moment."""
+        super().forget()
+        self._kept: dict[str, tuple[Tensor, Tensor]] = {}  # this epoch's graphs without gradient, and transposed
+        self._complete: bool | None = None  # whether every item has every modality; asking a GPU makes the host wait
 
     # Sections 3.2 and 3.3.1: propagation and fusion ---------------------------------------------------------------
 
@@ -207,21 +205,8 @@ class MICRO(VectorMethod):
 
     def stages(self) -> list[Stage]:
         """One stage: everything together."""
-        c = self.config
-        return [
-            Stage(
-                "joint",
-                self.batches,
-                len(self.batches),
-                self.loss,
-                [{"params": list(self.parameters()), "lr": c.lr}],
-                c.epochs,
-                c.monitor,
-                c.patience,
-                lr_decay=lambda epoch: 0.96 ** (epoch / 50),
-                begin_epoch=self._forget_graphs,
-            )
-        ]
+        decay = {"lr_decay": lambda epoch: 0.96 ** (epoch / 50)}
+        return [dataclasses.replace(pairwise_stage(self, "joint"), begin_epoch=self._forget_graphs, **decay)]
 
     # What a notebook looks at -------------------------------------------------------------------------------------
 
@@ -236,13 +221,23 @@ class MICRO(VectorMethod):
 
     @torch.no_grad()
     def modality_weights(self, users: Sequence[int] | None = None, items: Sequence[int] | None = None) -> Tensor:
-        """Return the attention of Eq. 8, (items, M) in the order of `modalities`; the same for every user."""
+        """Return the attention of Eq. 8, (items, M) in the order of `modalities`; the same for every user.
+
+        Raises ``ValueError`` for variant="cf", which reads no content.
+        """
+        if self.config.variant == "cf":
+            raise ValueError("micro: variant='cf' has no modality weights: it reads interactions alone.")
         weights = self.fuse()[2].T
         return weights if items is None else weights[torch.as_tensor(items, device=weights.device)]
 
     @torch.no_grad()
     def item_graphs(self, name: str) -> dict[str, Tensor]:
-        """Return a modality's graphs `raw`, `learned` and `mixed`, CSR (I, I) each."""
+        """Return a modality's graphs `raw`, `learned` and `mixed`, CSR (I, I) each.
+
+        Raises ``ValueError`` for the variants "cf" and "cf+feats", which mine none.
+        """
+        if not self.mined:
+            raise ValueError(f"micro: variant={self.config.variant!r} has no item graphs; take variant='full'.")
         features = getattr(self, f"features_{name}")
         return {
             "raw": self._graph(features),

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods.backbones import LightGCN
-from mmrec_lite.methods.base import PairwiseHyperparameters, Stage
+from mmrec_lite.methods.base import PairwiseHyperparameters, Stage, pairwise_stage
 from mmrec_lite.nn import hop_layers, mixgcf_loss
 
 __all__ = ["MixGCF", "MixGCFConfig"]
@@ -53,6 +53,4 @@ class MixGCF(LightGCN):
 
     def stages(self) -> list[Stage]:
         """One stage: BPR with L2, called `recommend` as in MCPTR."""
-        c = self.config
-        groups = [{"params": list(self.parameters()), "lr": c.lr}]
-        return [Stage("recommend", self.batches, len(self.batches), self.loss, groups, c.epochs, c.monitor, c.patience)]
+        return [pairwise_stage(self, "recommend")]

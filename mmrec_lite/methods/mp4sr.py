@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmrec_lite import parallel
-from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data import IndexedVectors, MultimodalDataset
 from mmrec_lite.data.sentences import SENTENCES, item_sentences
 from mmrec_lite.data.sequences import SequenceBatch, SequenceBatches
 from mmrec_lite.data.splits import Split
 from mmrec_lite.losses import catalogue_scores, cross_modal_loss, next_item_loss
 from mmrec_lite.methods.base import Modalities, Stage
 from mmrec_lite.methods.sequences import SequenceConfig, SequenceMethod
-from mmrec_lite.nn import ContentEncoder, complementary_mixup, drop_items
+from mmrec_lite.nn import ContentEncoder, ModulesByName, complementary_mixup, drop_items
 from mmrec_lite.nn.disentangle import standardized
 from mmrec_lite.ops import CHUNK_ELEMENTS
 
@@ -113,7 +113,7 @@ class MP4SR(SequenceMethod):
         for name, content in contents.items():
             vectors = shared(content.vectors)  # as stored, often in 16 bits; a step makes 32 of what it needs
             if c.standardize:  # sentence vectors share a direction: raw, every item looks alike for many epochs
-                vectors = standardized(vectors.float(), torch.ones(len(vectors), dtype=torch.bool))
+                vectors = standardized(vectors.float(), _read(content))
             self.register_buffer(f"vectors_{name}", vectors, persistent=False)
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
@@ -125,14 +125,14 @@ class MP4SR(SequenceMethod):
             )
         shape = (c.dim, c.attention_dim, c.experts, c.dropout)
         owners = self.modalities[:1] if c.variant == "Shared" else self.modalities
-        self.encoders = nn.ModuleDict({name: ContentEncoder(widths[name], *shape) for name in owners})
+        self.encoders = ModulesByName({name: ContentEncoder(widths[name], *shape) for name in owners})
         if c.ids:
             self.item = self.id_embeddings()
         self.register_buffer("phase", torch.zeros((), dtype=torch.uint8))  # 1: pre-trained and not fine-tuned
         if c.variant == "w/o pre-train":
             return
         if c.variant != "w/o Proj":
-            self.projections = nn.ModuleDict({name: nn.Linear(c.dim, c.dim) for name in self.modalities})
+            self.projections = ModulesByName({name: nn.Linear(c.dim, c.dim) for name in self.modalities})
         keep = split.train_counts >= c.warm if c.warm else None
         self.pretrain_batches = SequenceBatches(split, c.batch_size, c.max_length, keep)
 
@@ -273,15 +273,24 @@ class MP4SR(SequenceMethod):
         pretrain = Stage(
             "pretrain",
             self.pretrain_batches,
-            len(self.pretrain_batches),
             self.pretrain_loss,
             [{"params": weights, "lr": c.lr}],
             c.pretrain_epochs,
             c.monitor if c.pretrain_patience else None,
             c.pretrain_patience or 1,
             begin_epoch=lambda _: self.phase.fill_(1),
+            n_batches=len(self.pretrain_batches),
         )
         return [pretrain, recommend]
+
+    def pretraining_settings(self) -> dict[str, Any]:
+        """Return what pre-training depends on; ids, which modality is scored and all of fine-tuning may differ."""
+        names = ("dim", "layers", "heads", "inner", "max_length", "experts", "attention_dim", "sentences")
+        names += ("standardize", "temperature", "lam", "rho", "drop", "mixup", "same_item", "own_negatives")
+        names += ("contrast", "warm", "lr", "batch_size", "pretrain_epochs", "pretrain_patience")
+        own = {name: getattr(self.config, name) for name in names}
+        variant = "full" if self.config.variant in ("-V", "-T") else self.config.variant
+        return {"modalities": sorted(self.modalities), "variant": variant, **own}
 
     # Scoring, also between the stages, and what a notebook looks at ---------------------------------------------------
 
@@ -315,6 +324,13 @@ class MP4SR(SequenceMethod):
         return encoder.experts.gates(encoder.attention(*content)[0])
 
 
+def _read(content: IndexedVectors) -> Tensor:
+    """Which vectors any item has, (N,) bool: the others, such as rows of zeros for what is missing, tell nothing."""
+    read = np.zeros(len(content.vectors), dtype=bool)
+    read[content.index[content.mask]] = True
+    return torch.from_numpy(read)
+
+
 def shared(array: np.ndarray) -> Tensor:
     """Return an array as a tensor in the same memory; a read-only one, so nobody may write to the tensor."""
     with warnings.catch_warnings():
@@ -324,9 +340,10 @@ def shared(array: np.ndarray) -> Tensor:
 
 def check_modalities(config: MP4SRConfig, data: MultimodalDataset) -> tuple[str, ...]:
     """Return the modalities to use, or raise ``ValueError`` where a variant has nothing to do with them."""
-    names = tuple(dict.fromkeys(config.modalities or SENTENCES))
-    if len(names) > 2:
-        raise ValueError(f"mp4sr mixes two modalities, but got {', '.join(names)}; name one or two of them.")
+    names = tuple(dict.fromkeys(SENTENCES if config.modalities is None else config.modalities))
+    if not 1 <= len(names) <= 2:
+        got = ", ".join(names) or "none"
+        raise ValueError(f"mp4sr mixes two modalities, but got {got}; name one or two of them.")
     needed = {"-V": "image", "-T": "text", "ResNet-style": "image"}.get(config.variant)
     if needed and needed not in names:
         raise ValueError(f"mp4sr: variant={config.variant!r} needs {needed!r}, but modalities are {', '.join(names)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.splits import Split
 from mmrec_lite.losses import bpr_loss, cosine_gap, disentangle_loss, gap, order_loss, pointwise_loss
 from mmrec_lite.methods.backbones import batch_l2, make_backbone
-from mmrec_lite.methods.base import Method, Modalities, PairwiseHyperparameters, Stage
-from mmrec_lite.nn import CrossModalMap, DisentangledEncoder
+from mmrec_lite.methods.base import MONITOR, Method, Modalities, PairwiseHyperparameters, Stage
+from mmrec_lite.nn import CrossModalMap, DisentangledEncoder, ModulesByName
 from mmrec_lite.nn.disentangle import standardized
 from mmrec_lite.nn.heads import AttentionHead, Head, make_head
 
@@ -70,7 +70,7 @@ class PAMDConfig(PairwiseHyperparameters):
     encoder_lr: float = Field(1e-4, ge=0, description="learning rate of the encoders' fine-tuning; 0 freezes them")
     l2: float = Field(1e-5, ge=0, description="weight of the squared embeddings of a batch")
     batch_size: int = Field(100, ge=1, description="training pairs a step")
-    monitor: str = Field("recall@10", pattern=r"^(recall|precision|ndcg|hit|mrr)@[1-9]\d*$", description="metric")
+    monitor: str = Field("recall@10", pattern=MONITOR, description="metric")
 
 
 class PAMD(Method):
@@ -99,6 +99,7 @@ class PAMD(Method):
         },
     }
     pretrained = ("encoder.", "maps.")
+    pretrains_on_split: ClassVar[bool] = False
 
     def __init__(self, split: Split, config: PAMDConfig, seed: int):
         super().__init__(split, config, seed)
@@ -107,7 +108,7 @@ class PAMD(Method):
         self.terms = TERMS.get(config.variant, ())
         self.kinds = KINDS.get(config.variant, ("common", "specific"))
         self.representations = tuple(f"{name} {kind}" for kind in self.kinds for name in self.modalities)
-        self.encoder, self.maps = nn.ModuleDict(), nn.ModuleDict()
+        self.encoder, self.maps = ModulesByName(), ModulesByName()
         for name in self.modalities:
             features, present = torch.from_numpy(data.dense(name)), torch.tensor(data.present[name])
             features = standardized(features, present) if config.standardize else features
@@ -248,26 +249,28 @@ class PAMD(Method):
         c, out = self.config, []
         if len(self.complete):
             groups = [{"params": [*self.encoder.parameters(), *self.maps.parameters()], "lr": c.pretrain_lr}]
-            steps, how = -(-len(self.complete) // c.pretrain_batch_size), {"optimizer": c.pretrain_optimizer}
-            work = (self.pretrain_batches, steps, self.pretrain_loss, groups, c.pretrain_epochs, None)
+            how = {"optimizer": c.pretrain_optimizer, "n_batches": -(-len(self.complete) // c.pretrain_batch_size)}
+            work = (self.pretrain_batches, self.pretrain_loss, groups, c.pretrain_epochs, None)
             out.append(Stage("pretrain", *work, **how))
         groups = [{"params": [*self.backbone.parameters(), *self.head.parameters()], "lr": c.lr}]
         if c.encoder_lr > 0 and self.kinds:
             groups.append({"params": list(self.encoder.parameters()), "lr": c.encoder_lr})
-        work = (self.batches, len(self.batches), self.recommend_loss, groups, c.epochs, c.monitor, c.patience)
-        return [*out, Stage("recommend", *work)]
+        work = (self.batches, self.recommend_loss, groups, c.epochs, c.monitor, c.patience)
+        return [*out, Stage("recommend", *work, n_batches=len(self.batches))]
+
+    def pretraining_settings(self) -> dict[str, Any]:
+        """Return what pre-training depends on; base, query, objective and all of the second stage may differ."""
+        names = ("dim", "standardize", "depth", "order", "temperature", "anchors", "pretrain_epochs", "pretrain_lr")
+        names += ("pretrain_batch_size", "pretrain_optimizer")
+        own = {name: getattr(self.config, name) for name in names}
+        return {"modalities": sorted(self.modalities), "terms": list(self.terms), **own}
 
     # Ranking ------------------------------------------------------------------------------------------------------
 
-    def train(self, mode: bool = True) -> PAMD:
-        """Switch between training and evaluation; either way what was kept for ranking is dropped."""
+    def forget(self) -> None:
+        """Drop both sides, and what frozen encoders made of the items."""
+        super().forget()
         self._kept = self._frozen = None
-        return super().train(mode)
-
-    def load_state_dict(self, *args, **kwargs):
-        """Load weights and drop what was kept of the former ones."""
-        self._kept = self._frozen = None
-        return super().load_state_dict(*args, **kwargs)
 
     def sides(self) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The users' embeddings (U, d) and the head's side of all items, with gradient."""
@@ -324,11 +327,11 @@ def _modalities(split: Split, config: PAMDConfig) -> tuple[str, ...]:
     data, variant = split.dataset, config.variant
     if variant == "cf":
         return ()
-    names = data.check_modalities(config.modalities or data.modalities[:2])
+    names = data.check_modalities(data.modalities[:2] if config.modalities is None else config.modalities)
     if len(names) == 2 or (variant == "features" and names):
         return names
     has = ", ".join(map(repr, names)) or "none"
-    kind = "chosen are" if config.modalities else f"data set {data.name!r} has"
+    kind = f"data set {data.name!r} has" if config.modalities is None else "chosen are"
     raise ValueError(
         f"pamd parts two different modalities into what they share and what they do not, but {kind}: {has}. Add "
         f"features when reading the data (features={{'image': ..., 'text': ...}}), or take variant='features', which "

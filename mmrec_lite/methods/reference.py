@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmrec_lite.data.splits import Split
 from mmrec_lite.graphs import from_scipy
-from mmrec_lite.methods.base import Hyperparameters, Method, Modalities
+from mmrec_lite.methods.base import Hyperparameters, Method, Modalities, chosen_features
 from mmrec_lite.ops import unit_rows
 
 __all__ = ["ContentKNN", "ItemKNN", "Oracle", "Popularity", "Random"]
@@ -95,9 +95,7 @@ class ContentKNN(Method):
     def __init__(self, split: Split, config: ContentConfig, seed: int):
         super().__init__(split, config, seed)
         data = split.dataset
-        self.modalities = data.check_modalities(config.modalities or data.modalities)
-        if not self.modalities:
-            raise ValueError(f"content_knn needs features, but data set {data.name!r} has none.")
+        self.modalities = chosen_features(self.name, data, config.modalities, "method 'item_knn'")
         self.interactions = split.matrix("train")
         for name in self.modalities:
             self.register_buffer(f"unit_{name}", unit_rows(torch.from_numpy(data.dense(name))), persistent=False)

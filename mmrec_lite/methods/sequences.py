@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_lite.data.sequences import SequenceBatch, SequenceBatches, last_items
 from mmrec_lite.data.splits import Split
 from mmrec_lite.losses import catalogue_scores, next_item_cross_entropy
-from mmrec_lite.methods.base import Hyperparameters, Method, Stage
+from mmrec_lite.methods.base import MONITOR, Hyperparameters, Method, Stage
 from mmrec_lite.nn import CausalTransformer
 
 __all__ = ["SASRec", "SequenceConfig", "SequenceMethod"]
@@ -36,7 +36,7 @@ class SequenceConfig(Hyperparameters):
     temperature: float = Field(0.07, gt=0, description="tau: divides all cosines")
     order: Literal["time", "rows"] = Field("time", description="'rows': the data's rows stand in time order")
     patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
-    monitor: str = Field("recall@20", pattern=r"^(recall|precision|ndcg|hit|mrr)@[1-9]\d*$", description="metric")
+    monitor: str = Field("recall@20", pattern=MONITOR, description="metric")
 
 
 class SequenceMethod(Method):
@@ -103,15 +103,10 @@ class SequenceMethod(Method):
 
     # Scoring -------------------------------------------------------------------------------------------------------
 
-    def train(self, mode: bool = True) -> SequenceMethod:
-        """Switch between training and evaluation; either way the kept tables are dropped."""
+    def forget(self) -> None:
+        """Drop the tables."""
+        super().forget()
         self._kept = None
-        return super().train(mode)
-
-    def load_state_dict(self, *args, **kwargs):
-        """Load weights and drop the tables that were made with the former ones."""
-        self._kept = None
-        return super().load_state_dict(*args, **kwargs)
 
     @torch.no_grad()
     def encode(self, users: Tensor) -> Tensor:
@@ -152,7 +147,8 @@ class SequenceMethod(Method):
         """The stage that learns to predict the next item."""
         c, batches = self.config, self.batches
         groups = [{"params": parameters, "lr": lr, "weight_decay": c.weight_decay}]
-        return Stage("recommend", batches, len(batches), self.loss, groups, c.epochs, c.monitor, c.patience)
+        options = {"monitor": c.monitor, "patience": c.patience, "n_batches": len(batches)}
+        return Stage("recommend", batches, self.loss, groups, c.epochs, **options)
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Return the term `next item` of one batch."""

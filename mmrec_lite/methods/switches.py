@@ -39,15 +39,9 @@ def modalities_off(model: Method, names: Sequence[str]) -> Iterator[Method]:
     try:
         for held, _, value in saved:
             held.fill_(value)
-        _forget(model)
+        model.forget()
         yield model
     finally:
         for held, before, _ in saved:
             held.copy_(before)
-        _forget(model)
-
-
-def _forget(model: Method) -> None:
-    """Drop what was computed with other buffers: to training and back does that for every method."""
-    model.train()
-    model.eval()
+        model.forget()

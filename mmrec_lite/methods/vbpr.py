@@ -12,7 +12,15 @@ from torch.nn import functional as F
 from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.splits import Split
 from mmrec_lite.losses import bpr_loss, embedding_l2
-from mmrec_lite.methods.base import Modalities, PairwiseHyperparameters, Stage, VectorMethod
+from mmrec_lite.methods.base import (
+    Modalities,
+    PairwiseHyperparameters,
+    Stage,
+    VectorMethod,
+    chosen_features,
+    pair_scores,
+    pairwise_stage,
+)
 
 __all__ = ["VBPR", "VBPRConfig"]
 
@@ -44,12 +52,7 @@ class VBPR(VectorMethod):
     def __init__(self, split: Split, config: VBPRConfig, seed: int):
         super().__init__(split, config, seed)
         data = split.dataset
-        names = data.check_modalities(config.modalities or data.modalities)
-        if not names:
-            raise ValueError(
-                f"vbpr needs features, but data set {data.name!r} has none. Add some when reading it "
-                f"(features={{'image': ...}}), or take method 'mf'."
-            )
+        names = chosen_features(self.name, data, config.modalities, "method 'mf'")
         self.batches = PairBatches(split, config.batch_size)
         blocks = [self._columns(torch.from_numpy(data.dense(n)), torch.tensor(data.present[n])) for n in names]
         self.register_buffer("features", torch.cat(blocks, dim=1), persistent=False)
@@ -77,9 +80,7 @@ class VBPR(VectorMethod):
 
     def stages(self) -> list[Stage]:
         """One stage: BPR with L2."""
-        c = self.config
-        groups = [{"params": list(self.parameters()), "lr": c.lr}]
-        return [Stage("bpr", self.batches, len(self.batches), self.loss, groups, c.epochs, c.monitor, c.patience)]
+        return [pairwise_stage(self)]
 
     def loss(self, batch: Triples) -> dict[str, Tensor]:
         """Return the terms `bpr` and `l2` of one batch."""
@@ -87,10 +88,7 @@ class VBPR(VectorMethod):
             margin = self.margins(batch)
             bpr = bpr_loss(margin, torch.zeros_like(margin))
         else:
-            user, item = self.vectors()
-            positive = (user[batch.users] * item[batch.positives]).sum(1)
-            negative = (user[batch.users] * item[batch.negatives]).sum(1)
-            bpr = bpr_loss(positive, negative)
+            bpr = bpr_loss(*pair_scores(*self.vectors(), batch))
         length = embedding_l2(
             self.user[batch.users],
             self.taste[batch.users],

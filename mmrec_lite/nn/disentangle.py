@@ -75,14 +75,17 @@ class DisentangledEncoder(nn.Module):
 def standardized(features: Tensor, present: Tensor) -> Tensor:
     """Bring every column to mean 0 and variance 1 over the items that have the modality; the others stay zero.
 
-    Shapes: features (I, d), present (I,) bool -> (I, d). A constant column becomes 0.
+    Shapes: features (I, d), present (I,) bool -> (I, d). A column becomes 0 that is constant, or differs in the last
+    digits alone.
     """
     own = features[present]
     if not len(own):
         return features
-    spread = own.std(dim=0, correction=0)
-    scaled = (features - own.mean(dim=0)) / torch.where(spread > 0, spread, 1.0)
-    return scaled * present[:, None]
+    low, high = own.aminmax(dim=0)
+    # By the range, not by the standard deviation: that of a constant is whatever its mean was rounded by.
+    constant = high - low <= 4 * torch.finfo(own.dtype).eps * torch.maximum(low.abs(), high.abs())
+    scaled = (features - own.mean(dim=0)) / torch.where(constant, 1.0, own.std(dim=0, correction=0))
+    return scaled.masked_fill(constant, 0.0) * present[:, None]
 
 
 class CrossModalMap(nn.Module):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmrec_lite.nn.disentangle import masked_softmax
+
 __all__ = ["AttentionFusion"]
 
 
@@ -26,10 +28,5 @@ class AttentionFusion(nn.Module):
         zero vector) -> fused (I, d), weights (M, I), which add up to 1 over the present views of an item.
         """
         importance = self.query(torch.tanh(self.project(views))).squeeze(-1)
-        if present is None:
-            weights = importance.softmax(dim=0)
-        else:
-            # The lowest finite number instead of -inf: an item without any view would become NaN.
-            importance = importance.masked_fill(~present, torch.finfo(importance.dtype).min)
-            weights = importance.softmax(dim=0) * present
+        weights = masked_softmax(importance, present, dim=0)
         return torch.einsum("mi,mid->id", weights, views), weights

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from mmrec_lite.nn.disentangle import ModalityAttention, masked_softmax
 from mmrec_lite.ops import CHUNK_ELEMENTS
+from mmrec_lite.options import check_option
 
 __all__ = ["AttentionHead", "ConcatHead", "Head", "NFMHead", "NeuMFHead", "bi_interaction", "in_chunks", "make_head"]
 
@@ -69,6 +70,7 @@ class AttentionHead(Head):
 
     def __init__(self, query: str = "item", scaled: bool = True):
         super().__init__()
+        check_option("AttentionHead", "query", query, ("item", "user"))
         self.attention = ModalityAttention(scaled)
         self.query = query
         self.vectors = query == "item"
@@ -236,7 +238,11 @@ class NeuMFHead(Head):
 
 
 def make_head(name: str, n_users: int, n_items: int, dim: int, n_views: int) -> Head:
-    """Make the head of "bpr++", "lightgcn++" (the same on another backbone), "nfm++" or "neumf++"."""
+    """Make the head of "bpr++", "lightgcn++" (the same on another backbone), "nfm++" or "neumf++".
+
+    Raises ``ValueError`` for another name.
+    """
+    check_option("make_head", "name", name, ("bpr++", "lightgcn++", "nfm++", "neumf++"))
     if name == "nfm++":
         return NFMHead(n_items, dim, n_views)
     if name == "neumf++":

@@ -10,6 +10,7 @@ from torch import Tensor
 from mmrec_lite import parallel
 from mmrec_lite.graphs import propagate
 from mmrec_lite.losses import bpr_loss, embedding_l2
+from mmrec_lite.options import check_option
 
 __all__ = ["hop_layers", "mixgcf_loss", "mixgcf_negatives"]
 
@@ -101,9 +102,11 @@ def mixgcf_loss(
     Shapes: layers of L + 1 node tensors (U + I, d), users first, pooled by their mean as in LightGCN; users and
     positives (B,), candidates (B, M) -> terms `bpr` and `l2`. ``mixing="hop"`` draws one alpha a pair and layer
     (MixGCF Eq. 4), ``"candidate"`` one for each candidate too.
+    Raises ``ValueError`` for another mixing.
 
     Source: MixGCF Eq. 3-6; layer 0's L2, the mixed negative's included, as in the released program.
     """
+    check_option("mixgcf_loss", "mixing", mixing, ("hop", "candidate"))
     parts = [len(users)] * 3
     with torch.no_grad():
         pooled = torch.stack([nodes[users] for nodes in layers]).mean(dim=0)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_lite.graphs import propagate, transpose_graph
+from mmrec_lite.nn.disentangle import masked_softmax
+from mmrec_lite.nn.named import ModulesByName
 from mmrec_lite.ops import unit_rows
 
 __all__ = ["GraphEncoder", "ModalAttentionPool", "ModalEncoder", "principal_features"]
@@ -43,7 +45,7 @@ class ModalAttentionPool(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], dim: int):
         super().__init__()
-        self.project = nn.ModuleDict({name: nn.Linear(width, dim) for name, width in widths.items()})
+        self.project = ModulesByName({name: nn.Linear(width, dim) for name, width in widths.items()})
         self.attention = nn.Parameter(torch.randn(dim) / dim**0.5)
 
     def projected(self, views: Mapping[str, Tensor]) -> Tensor:
@@ -58,12 +60,7 @@ class ModalAttentionPool(nn.Module):
         """
         common = self.projected(views)
         importance = torch.relu(common @ self.attention)
-        if present is None:
-            weights = importance.softmax(dim=0)
-        else:
-            # The lowest finite number instead of -inf: a row without any modality would become NaN.
-            importance = importance.masked_fill(~present, torch.finfo(importance.dtype).min)
-            weights = importance.softmax(dim=0) * present
+        weights = masked_softmax(importance, present, dim=0)
         return torch.einsum("mn,mnd->nd", weights, common), weights
 
 
@@ -88,7 +85,7 @@ class ModalEncoder(nn.Module):
         super().__init__()
         self.frozen = tuple(features)
         self.modalities = self.frozen + (("graph",) if graph is not None else ())
-        self.adapters = nn.ModuleDict()
+        self.adapters = ModulesByName()
         widths = {}
         for name, (vectors, present) in features.items():
             self.register_buffer(f"features_{name}", vectors, persistent=False)

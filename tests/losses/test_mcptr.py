@@ -119,6 +119,7 @@ def test_interaction_bce_by_loop_and_gradient():
         (lambda: losses.cima_loss(torch.zeros(0, 3), torch.zeros(0, 3)), r"text is \(0, 3\)"),
         (lambda: losses.cima_loss(torch.eye(3), torch.eye(3), temperature=0), "must be > 0"),
         (lambda: losses.cima_loss(torch.eye(3), torch.eye(3), form="printed"), "choose 'sigmoid' or 'softmax'"),
+        (lambda: losses.cima_loss(torch.eye(1), torch.eye(1), form="clip"), "form = 'clip' is unknown"),
         (lambda: losses.interaction_bce(torch.zeros(3), torch.zeros(3, 1)), r"\(3,\) scores against \(3, 1\)"),
     ],
 )

@@ -199,6 +199,14 @@ def test_blocks_give_the_same_loss_and_gradient(monkeypatch):
             "^cross_modal_loss: .*> 0",
         ),
         (lambda: losses.cross_modal_loss(torch.eye(3), torch.eye(3), torch.arange(4)), r"expected \(3,\), one a case"),
+        (
+            lambda: losses.next_item_loss(torch.eye(3), torch.eye(3), torch.eye(3), same_item="masked"),
+            "^next_item_loss: same_item = 'masked' is unknown; choose 'mask', 'zero' or 'keep'$",
+        ),
+        (
+            lambda: losses.cross_modal_loss(torch.eye(3), torch.eye(3), form="inter"),
+            "^cross_modal_loss: form = 'inter' is unknown; choose 'intra' or 'printed'$",
+        ),
     ],
 )
 def test_wrong_input_is_refused(call, message):

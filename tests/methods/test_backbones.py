@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import mmrec_lite as mm
-from mmrec_lite.methods.backbones import batch_l2, make_backbone
+from mmrec_lite.methods.backbones import MF, NGCF, LightGCN, batch_l2, make_backbone
 from tests.tiny import tiny_shop
 
 
@@ -82,3 +82,23 @@ def test_nothing_but_training_interactions_is_in_the_graph(split):
     for part in ("valid", "test"):
         users, items = split.pairs(part)
         assert float(graph[users, items + split.n_users].sum()) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "sgl"}, "name = 'sgl' is unknown; choose 'mf', 'ngcf' or 'lightgcn'"),
+        ({"name": "lightgcn", "graph": "row"}, r"graph = 'row' is unknown; choose 'sym' or 'row\+self'"),
+        ({"name": "ngcf", "pool": "sum"}, "pool = 'sum' is unknown; choose 'mean' or 'concat'"),
+    ],
+)
+def test_an_unknown_backbone_is_refused(split, options, words):
+    with pytest.raises(ValueError, match=f"make_backbone: {words}"):
+        make_backbone(split=split, dim=4, **options)
+
+
+@pytest.mark.parametrize(("base", "kind"), [(MF, "Backbone"), (NGCF, "NGCFBackbone"), (LightGCN, "LightGCNBackbone")])
+def test_a_class_derived_from_a_method_has_its_backbone(split, base, kind):
+    """Whatever it is called: the name once decided, and all but three names meant LightGCN."""
+    derived = type("Derived", (base,), {"name": "derived"})
+    assert type(derived(split, base.Config(dim=4), 0).backbone).__name__ == kind

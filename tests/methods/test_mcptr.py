@@ -167,6 +167,23 @@ def test_fine_tuning_starts_where_pretraining_ended(split):
     assert torch.equal(model.backbone.item, 2 * item)
 
 
+def test_fine_tuning_goes_on_where_it_was(split):
+    """As with every other method; the pre-trained vectors are the start of the first time alone."""
+    model, twice = make(split), make(split)
+    for one in (model, twice):
+        mm.fit(one, split, epochs=2, progress=False)
+    tuned = model.backbone.item.detach().clone()
+    mm.fit(twice, split, stages=["recommend"], epochs=0, progress=False)
+    assert torch.equal(twice.backbone.item, tuned)
+    starts = []
+    loss = twice.tuning_loss
+    twice.tuning_loss = lambda batch: starts.append(twice.backbone.item.detach().clone()) or loss(batch)
+    mm.fit(twice, split, stages=["recommend"], epochs=1, progress=False)
+    assert torch.equal(starts[0], tuned)
+    mm.fit(twice, split, epochs=1, progress=False)  # pre-trained on, it starts from there
+    assert bool(twice.tuned) and not torch.equal(starts[-1], tuned)
+
+
 def test_the_start_may_be_shortened(split):
     model = make(split, start_scale=0.25)
     model.begin_tuning()
@@ -191,6 +208,22 @@ def test_a_saved_pretraining_gives_identical_scores_and_the_same_fine_tuning(spl
         make(split, variant="Random").save_pretrained(tmp_path / "none")
     with pytest.raises(ValueError, match="another method or variant"):
         make(split, variant="w/o CIMA").load_pretrained(file)
+
+
+def test_a_saved_pretraining_serves_every_fine_tuning_and_no_other_pretraining(split, tmp_path):
+    file = make(split).save_pretrained(tmp_path / "part.safetensors")
+    for hyper in ({"start_scale": 0.2}, {"mixing": "candidate", "lr": 0.1, "l2": 1.0, "cf_layers": 1, "patience": 2}):
+        make(split, **hyper).load_pretrained(file)
+    for hyper, words in (
+        ({"graph_layers": 3}, r"other settings \(\{'graph_layers': 2\}, here \{'graph_layers': 3\}\)"),
+        ({"norm": "sym"}, "'norm': 'row_sqrt'"),
+        ({"variant": "w/o BCE"}, r"'share of cima': 0.2\}, here \{'share of cima': 1.0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make(split, **hyper).load_pretrained(file)
+    other = make(mm.split(split.dataset, "ratio", seed=1))
+    with pytest.raises(ValueError, match="another split of the same data"):
+        other.load_pretrained(file)
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(split, tmp_path):
@@ -264,6 +297,36 @@ def test_an_item_may_lack_a_modality_or_all(split):
     weights = make(gappy, modalities="T,V").modality_weights()
     image, text = (make(gappy, modalities="T,V").modalities.index(name) for name in ("image", "text"))
     assert weights[2, image] == 0 and weights[2, text] == 1 and not weights[5].any()
+
+
+def parted_shop(*both: int):
+    """Every item has a picture or a text, `both` have both."""
+    shop = reviewed_shop()
+    present = {name: np.arange(shop.n_items) % 2 == side for side, name in enumerate(shop.features)}
+    for mask in present.values():
+        mask[list(both)] = True
+    features = {name: values * present[name][:, None] for name, values in shop.features.items()}
+    return shop.replace(features=features, present=present)
+
+
+def test_a_batch_without_an_item_to_align_learns_nothing_of_it():
+    """Without BCE no other term has a gradient: once the training died there."""
+    split = mm.split(parted_shop(3), "ratio", seed=0)
+    model = make(split, variant="w/o BCE", batch_size=4)
+    batches = [batch.positives for batch in model.pretraining_batches(torch.Generator().manual_seed(0))]
+    assert any(3 in batch for batch in batches) and any(3 not in batch for batch in batches)
+    frame = mm.fit(model, split, epochs=1, stages=["pretrain"], progress=False).frame
+    assert np.isfinite(frame["cima"]).all() and (frame["cima"] > 0).all()
+
+
+@pytest.mark.parametrize("hyper", [{"variant": "w/o BCE"}, {"lam": 1.0}])
+def test_without_any_item_to_align_and_without_bce_nothing_is_left(hyper):
+    cold = mm.split(parted_shop(), "cold-items", seed=0)
+    held = int(cold.held_out_items["test"][0])  # it has both, but is in no training row
+    for split in (mm.split(parted_shop(), "ratio", seed=0), mm.split(parted_shop(held), "cold-items", seed=0)):
+        with pytest.raises(ValueError, match=r"no item of the training part has two of image, text.*such as 'full'"):
+            make(split, **hyper)
+        mm.fit(make(split), split, epochs=1, progress=False)
 
 
 @pytest.mark.parametrize(

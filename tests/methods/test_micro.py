@@ -241,6 +241,14 @@ def test_without_features_micro_names_the_variant_that_works(split):
     assert make(bare, variant="cf").embeddings().keys() == {"id", "final"}
 
 
+def test_what_a_variant_has_not_is_refused_in_a_sentence(split):
+    with pytest.raises(ValueError, match="micro: variant='cf' has no modality weights"):
+        make(split, variant="cf").modality_weights()
+    for variant in ("cf", "cf+feats"):
+        with pytest.raises(ValueError, match=f"micro: variant='{variant.replace('+', '.')}' has no item graphs"):
+            make(split, variant=variant).item_graphs("image")
+
+
 def test_an_unknown_method_or_profile_is_refused(split):
     with pytest.raises(ValueError, match=r"there is no method 'mikro'. Did you mean 'micro'\?"):
         mm.create("mikro", split)

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import mmrec_lite as mm
+from mmrec_lite import evaluation
 from mmrec_lite.data import IndexedVectors, MultimodalDataset
 from mmrec_lite.methods.mp4sr import VARIANTS
+from mmrec_lite.methods.switches import modalities_off
 from tests.benchmarks import sequences
 from tests.tiny import tiny_shop
 
@@ -154,11 +156,26 @@ def test_the_score_is_equation_12(split):
 
 def test_standardized_vectors_have_no_shared_direction(split):
     raw, told = make(split), make(split, standardize=True)
-    content = split.dataset.sequences["sentences"].vectors
+    sentences = split.dataset.sequences["sentences"]
+    content, read = sentences.vectors, np.isin(np.arange(len(sentences.vectors)), sentences.index)
     np.testing.assert_allclose(raw.vectors_text.numpy(), content, atol=1e-6)
-    expected = (content - content.mean(axis=0)) / content.std(axis=0)
-    np.testing.assert_allclose(told.vectors_text.numpy(), expected, atol=1e-5)
+    expected = (content - content[read].mean(axis=0)) / content[read].std(axis=0)
+    assert 0 < (~read).sum() < len(read) / 2  # sentences that no item has
+    np.testing.assert_allclose(told.vectors_text.numpy()[read], expected[read], atol=1e-5)
     assert (told.index_text == raw.index_text).all()
+
+
+def test_items_that_lack_a_modality_do_not_count_when_it_is_standardized(split):
+    """The feature "text" as one sentence an item: rows of zeros stand for what is missing."""
+    shop = split.dataset
+    present = np.arange(shop.n_items) % 3 > 0
+    text = (5 + shop.features["text"]) * present[:, None]
+    data = shop.replace(features=shop.features | {"text": text}, present=shop.present | {"text": present})
+    lacking = data.replace(sequences={"keywords": shop.sequences["keywords"]})
+    model = make(mm.split(lacking, "leave-one-out"), standardize=True)
+    there = model.vectors_text[torch.from_numpy(present)]
+    torch.testing.assert_close(there.mean(0), torch.zeros(there.shape[1]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(there.std(0, correction=0), torch.ones(there.shape[1]))
 
 
 def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients(split, monkeypatch):
@@ -382,6 +399,50 @@ def test_a_pretrained_stage_is_reloaded_with_identical_scores(split, variant, tm
     assert int(second.phase) == 0 and not torch.allclose(first.score(users), second.score(users))
     with pytest.raises(ValueError, match="another method or variant"):
         make(split, variant="w/o Proj").load_pretrained(file)
+
+
+def test_a_pretrained_part_serves_every_fine_tuning_and_no_other_pretraining(split, tmp_path):
+    file = make(split).save_pretrained(tmp_path / "part.safetensors")
+    tuning = {"normalize": True, "ids": False, "finetune_lr": 1.0, "weight_decay": 0.5, "patience": 1}
+    for hyper in ({}, tuning, {"variant": "-T"}):
+        make(split, **hyper).load_pretrained(file)
+    for hyper in ({"standardize": True}, {"heads": 4}, {"same_item": "keep"}, {"variant": "w/o NIP"}, {"rho": 0.5}):
+        name = next(iter(hyper))
+        with pytest.raises(ValueError, match=rf"pre-trained with other settings \(\{{'{name}': .*, here \{{'{name}': "):
+            make(split, **hyper).load_pretrained(file)
+    other = mm.split(split.dataset, "ratio", seed=1)
+    with pytest.raises(ValueError, match="another split of the same data, and may have learned from what is held out"):
+        make(other).load_pretrained(file)
+
+
+def test_recommending_in_blocks_encodes_the_catalogue_once(split, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK_ELEMENTS", 3 * split.n_items)  # three users a block
+    model, calls = make(split), []
+    mm.fit(model, split, epochs=1, progress=False)
+    encode = model.item_vectors
+    monkeypatch.setattr(model, "item_vectors", lambda *of: calls.append(of) or encode(*of))
+    mm.recommend(model, split)
+    assert len(calls) == len(model.modalities)
+    mm.evaluate(model, split)
+    assert len(calls) == len(model.modalities)
+    before = model.score(torch.arange(3)).clone()
+    with modalities_off(model, ["image"]):
+        assert not torch.equal(model.score(torch.arange(3)), before) and len(calls) == 2 * len(model.modalities)
+    assert torch.equal(model.score(torch.arange(3)), before) and len(calls) == 3 * len(model.modalities)
+    assert model.double().score(torch.arange(3)).dtype == torch.float64  # what moves or widens is encoded anew
+
+
+def test_what_is_kept_for_scoring_is_dropped_with_the_weights(split):
+    model, other = make(split), make(split, seed=1)
+    users = torch.arange(3)
+    before = model.score(users).clone()
+    model.load_state_dict(other.state_dict())
+    assert torch.equal(model.score(users), other.score(users)) and not torch.equal(model.score(users), before)
+    model.train()
+    with torch.no_grad():
+        model.item.mul_(2)
+    model.eval()
+    assert not torch.equal(model.score(users), other.score(users))
 
 
 def test_pretraining_carries_over_to_another_catalogue(split, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import mmrec_lite as mm
+from mmrec_lite import evaluation
 from mmrec_lite.data.masking import mask_modalities
 from mmrec_lite.methods import HyperparameterError
 from mmrec_lite.methods.pamd import PAMDConfig
@@ -364,6 +365,37 @@ def test_a_pretrained_part_gives_identical_scores_when_it_is_loaded(split, tmp_p
         assert torch.equal(other.parts("text")["common"], first.parts("text")["common"])
     with pytest.raises(ValueError, match="another method or variant"):
         make(split, variant="en only").load_pretrained(file)
+
+
+def test_a_pretrained_part_serves_every_split_and_second_stage_but_no_other_pretraining(split, tmp_path):
+    """PAMD pre-trains on the items' content alone: no split is learned from."""
+    file = make(split).save_pretrained(tmp_path / "pamd.safetensors")
+    other = mm.split(split.dataset, "ratio", seed=1)
+    for parts, hyper in (
+        (other, {}),
+        (split, {"objective": "pointwise", "init": "normal", "query": "user", "lr": 1.0}),
+    ):
+        make(parts, **hyper).load_pretrained(file)
+    for hyper in ({"standardize": False}, {"anchors": "attached"}, {"order": "infonce"}, {"pretrain_epochs": 3}):
+        name = next(iter(hyper))
+        with pytest.raises(ValueError, match=rf"pre-trained with other settings \(\{{'{name}': .*, here \{{'{name}': "):
+            make(split, **hyper).load_pretrained(file)
+
+
+@pytest.mark.parametrize("hyper", [{}, {"encoder_lr": 0}])
+def test_recommending_in_blocks_encodes_the_items_once(split, hyper, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK_ELEMENTS", 3 * split.n_items)  # three users a block
+    model, calls = make(split, **hyper), []
+    mm.fit(model, split, epochs=1, progress=False)
+    parts = model.parts
+    monkeypatch.setattr(model, "parts", lambda *of: calls.append(of) or parts(*of))
+    mm.recommend(model, split)
+    assert len(calls) == len(model.modalities)
+    mm.evaluate(model, split)
+    assert len(calls) == len(model.modalities)
+    mm.fit(model, split, epochs=1, stages=["recommend"], progress=False)
+    mm.recommend(model, split)
+    assert len(calls) > 2 * len(model.modalities)
 
 
 def test_scores_follow_the_weights(split):

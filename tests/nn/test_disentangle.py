@@ -101,6 +101,18 @@ def test_standardized_columns_over_the_items_that_have_them():
     assert torch.equal(standardized(x, torch.zeros(8, dtype=torch.bool)), x)
 
 
+@pytest.mark.parametrize("n", [3, 1000, 100_003])
+@pytest.mark.parametrize("value", [0.1, -1234.567, 3e-12])
+def test_a_constant_column_becomes_zero_whatever_its_mean_is_rounded_to(n, value):
+    column = torch.full((n, 1), value)
+    near = column.clone()
+    near[0] = torch.nextafter(near[0], torch.zeros(1))  # the last digit of one item
+    for x in (column, near):
+        assert not standardized(x, torch.ones(n, dtype=torch.bool)).any()
+    narrow = column * (1 + 1e-4 * rows(n, 1)).float()  # it varies little, but it does
+    assert standardized(narrow, torch.ones(n, dtype=torch.bool)).std(correction=0) == pytest.approx(1, rel=1e-3)
+
+
 # Heads ------------------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +161,13 @@ def test_a_head_has_a_gradient_everywhere(name):
     head.pairs(users, tuple(part[:U] for part in side)).square().sum().backward()
     for tensor in (user, item, views, *head.parameters()):
         assert tensor.grad.abs().sum() > 0
+
+
+def test_an_unknown_head_is_refused():
+    with pytest.raises(ValueError, match=r"make_head: name = 'x' is unknown; choose 'bpr\+\+', .* or 'neumf\+\+'"):
+        heads.make_head("x", U, N, D, K)
+    with pytest.raises(ValueError, match="query = 'users' is unknown; choose 'item' or 'user'"):
+        heads.AttentionHead("users")
 
 
 def test_bpr_plus_plus_is_two_inner_products():

@@ -86,6 +86,12 @@ def test_shapes_that_do_not_fit_are_refused():
         mixgcf_negatives(users, layers, positives, candidates, alpha[:2])
 
 
+def test_an_unknown_mixing_is_refused():
+    index = torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="mixing = 'hops' is unknown; choose 'hop' or 'candidate'"):
+        mixgcf_loss([torch.ones(4, D)], 2, index, index, index[:, None], l2=0.1, mixing="hops")
+
+
 @pytest.mark.parametrize("mixing", ["hop", "candidate"])
 def test_loss_is_bpr_of_the_pooled_layers(mixing):
     torch.manual_seed(0)
