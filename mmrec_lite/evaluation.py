@@ -27,7 +27,8 @@ class Report:
     """How well a ranking found the held-out items.
 
     `metrics` holds means over the users, keyed "recall@20"; `per_user` one row a user with the same columns;
-    `top` the ranked items (users, K) behind them, -1 where a user had fewer candidates.
+    `top` the ranked items (users, K) behind them, -1 where a user had fewer candidates. The others are what
+    ``evaluate`` was asked.
     """
 
     metrics: dict[str, float]
@@ -37,12 +38,21 @@ class Report:
     part: str = "test"
     ks: tuple[int, ...] = KS
     candidates: str | int = "all"
+    mask: tuple[str, ...] = ("train",)
+    seed: int = 0
 
     @cached_property
     def hits(self) -> np.ndarray:
         """Which of the ranked items are held out, (users, K) bool."""
         users = self.per_user["user"].to_numpy()
         return _isin(users[:, None], self.top, *self.split.pairs(self.part), self.split.n_items)
+
+    def check_k(self, k: int, asker: str) -> int:
+        """Return a cut-off, or raise ``ValueError`` for one outside 1 .. the longest of the ranking's."""
+        (k,) = check_ks(k)
+        if k > max(self.ks):
+            raise ValueError(f"{asker}: k = {k} is beyond the ranking's {max(self.ks)}; evaluate with ks up to {k}.")
+        return k
 
     def slices(self, by: str = "popularity", edges: Sequence[int] | None = None, k: int = 20) -> pd.DataFrame:
         """Split recall@k up by how often an item, or how much of a user, was seen in training.
@@ -54,9 +64,7 @@ class Report:
         """
         if by not in ("popularity", "length"):
             raise ValueError(f"slices: by = {by!r} is unknown; choose 'popularity' or 'length'.")
-        (k,) = check_ks(k)
-        if k > max(self.ks):
-            raise ValueError(f"slices: k = {k} is beyond the ranking's {max(self.ks)}; evaluate with ks up to {k}.")
+        k = self.check_k(k, "slices")
         bounds = sorted(edges if edges is not None else (0, 1, 3, 6, 11, 21))
         users, items = self.split.pairs(self.part)
         row = np.searchsorted(self.per_user["user"].to_numpy(), users)
@@ -182,7 +190,7 @@ def evaluate(
     relevant = np.diff(split.matrix(part).indptr)[users]
     per_user = pd.DataFrame({"user": users, "relevant": relevant} | hit_metrics(hits, relevant, ks))
     metrics = {f"{name}@{k}": float(per_user[f"{name}@{k}"].mean()) for k in ks for name in NAMES}
-    return Report(metrics, per_user, top, split, part, ks, candidates)
+    return Report(metrics, per_user, top, split, part, ks, candidates, tuple(mask), seed)
 
 
 def _check_split(what: str, model: Method, split: Split) -> None:
@@ -220,6 +228,9 @@ def best_items(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return some users' k best items that they do not have in the parts of `mask`, and their scores, (users, k) each.
 
+    What is masked is past, as training always is, the rest is yet to come: methods that read sequences read training
+    and the parts of `mask`. So the default gives the lists of ``evaluate(part="valid")``, `mask=("train", "valid")`
+    those of a test under leave-one-out with that mask.
     Where a user has fewer than k such items the rest is -1, with score -inf. Raises ``ValueError`` for a user outside
     0 .. U - 1, one without a training interaction where the method knows nothing to give them, or a split that the
     model was not made for.
@@ -235,7 +246,11 @@ def best_items(
         raise ValueError(f"recommend: k = {k!r}, but it is a number of items, 1 or more.")
     rows = rows.astype(np.int64) if model.knows_newcomers else split.require_history(rows.astype(np.int64))
     model.eval()
-    scores = model.score(torch.from_numpy(rows)).float().clone()
+    former = model.read_history(tuple(dict.fromkeys(("train", *mask))))
+    try:
+        scores = model.score(torch.from_numpy(rows)).float().clone()
+    finally:
+        model.read_history(former)
     _mask_pairs(scores, rows, split, mask)
     top = top_items(scores, min(k, split.n_items))
     values = scores.gather(1, top)
@@ -258,7 +273,8 @@ def recommend(
 
     Columns: item (its row), item_id, score, relevant (held out in validation or test) and, where the data have them,
     title. With several users, or None for all whom the method has something to recommend, the columns user, user_id and
-    rank (from 1) stand before them. With `mask=("train", "valid", "test")` nobody is shown what they have already.
+    rank (from 1) stand before them. With `mask=("train", "valid", "test")` nobody is shown what they have already, and
+    methods that read sequences go on from each user's latest item (see ``best_items``).
     Fewer rows where fewer are left. Raises ``ValueError`` as ``best_items`` does.
     """
     if user is None:
@@ -297,6 +313,16 @@ def _check_pair(a: Report, b: Report, metric: str) -> None:
         )
     if a.candidates != b.candidates:
         raise ValueError(f"compare: one ranked {a.candidates} candidates, the other {b.candidates}; take the same.")
+    if set(a.mask) != set(b.mask):
+        raise ValueError(
+            f"compare: one left out what users have in {' and '.join(a.mask) or 'no part'}, the other in "
+            f"{' and '.join(b.mask) or 'no part'}; evaluate both with the same mask."
+        )
+    if not isinstance(a.candidates, str) and a.seed != b.seed:
+        raise ValueError(
+            f"compare: one drew its {a.candidates} candidates with seed {a.seed}, the other with {b.seed}; evaluate "
+            f"both with the same seed."
+        )
     for report in (a, b):
         if metric not in report.metrics:
             raise ValueError(
@@ -316,8 +342,8 @@ def compare(
     A p-value over users speaks of these two trained models; that training again would give the same order, only
     seeds can tell. Where every pair differs by the very same amount, as it does when two methods without chance are
     run several times on one split, there is nothing to test with: interval and p are NaN.
-    Raises ``ValueError`` for reports on other held-out interactions, ranked among other candidates, or without the
-    metric, and for a report beside a sequence.
+    Raises ``ValueError`` for reports on other held-out interactions, ranked among other candidates (drawn with another
+    seed, or masked otherwise), or without the metric, and for a report beside a sequence.
     """
     from scipy import stats  # here, since it doubles the time to import the package
 

@@ -162,10 +162,13 @@ def project(spaces: Sequence[np.ndarray], how: str = "PCA", shared: bool = True,
 
     `shared`: one fit on all rows together, so that a place means the same in every map; the widths must agree. Else
     each has a fit of its own, turned onto the first (`align`): shapes can be compared, places cannot.
-    `how` is "PCA" or "UMAP". Raises ``ValueError`` for another, and for widths that do not agree.
+    `how` is "PCA" or "UMAP". Raises ``ValueError`` for another, and for rows or widths that do not agree.
     """
     if how not in ("PCA", "UMAP"):
         raise ValueError(f"project: how = {how!r} is unknown; choose 'PCA' or 'UMAP'.")
+    rows = [len(space) for space in spaces]
+    if len(set(rows)) > 1:
+        raise ValueError(f"project: the representations have {rows} rows; give the same items in the same order.")
     fit = (lambda x: pca_map(x)[0]) if how == "PCA" else (lambda x: umap_map(x, seed))
     if shared:
         widths = [space.shape[1] for space in spaces]

@@ -142,8 +142,9 @@ def strongest_representation(model: PAMD, report: Report, k: int = 10) -> pd.Ser
 
     `report` is of ``mm.evaluate(model, ...)``; a pair counts if the held-out item is among the user's first k.
     Source: PAMD Table 6, whose two rows are these shares added up over the modalities.
-    Raises ``ValueError`` where no pair was recommended rightly.
+    Raises ``ValueError`` where no pair was recommended rightly, and for a k beyond the report's longest cut-off.
     """
+    k = report.check_k(k, "strongest_representation")
     row, place = np.nonzero(report.hits[:, :k])
     if not len(row):
         raise ValueError(f"strongest_representation: no held-out item is among the first {k}; train longer.")

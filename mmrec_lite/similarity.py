@@ -42,15 +42,19 @@ def cosine_samples(
 
 
 def users_with_similar_items(
-    data: MultimodalDataset, modality: str, ks: Sequence[int] = (5, 10, 15, 20), seed: int | None = None
+    data: MultimodalDataset,
+    modality: str,
+    ks: Sequence[int] = (5, 10, 15, 20),
+    shuffled: bool = False,
+    seed: int = 0,
 ) -> pd.Series:
     """The share of users who took two items of which one is among the k most similar to the other, by k.
 
-    With ``seed`` the items' vectors are permuted first: what chance gives to users with so many items. Users without
-    two items of this modality count as not having any. Source: MICRO Table 2.
+    With `shuffled` the items' vectors are permuted with `seed` first: what chance gives to users with so many items.
+    Users without two items of this modality count as not having any. Source: MICRO Table 2.
     """
     unit, taken = _unit(data, modality)
-    if seed is not None:
+    if shuffled:
         unit = unit[np.random.default_rng(seed).permutation(len(unit))]
     if max(ks) >= len(unit):
         raise DataError(f"k = {max(ks)} neighbours were asked for, but only {len(unit)} items have {modality!r}.")

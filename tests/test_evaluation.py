@@ -175,6 +175,28 @@ def test_recommendations_for_all_are_those_for_each(split, model, monkeypatch):
         mm.recommend(model, split, [])
 
 
+@pytest.mark.parametrize("method", ["sasrec", "item_knn"])
+def test_what_is_masked_is_past_and_read(method, monkeypatch):
+    """Lists before the validation item, before the test item and of today are those that an evaluation ranks there."""
+    split = mm.split(tiny_shop(), "leave-one-out")
+    model = mm.create(method, split, profile="lecture")
+    for asked, mask in ({"part": "valid"}, ("train",)), ({"part": "test"}, ("train", "valid")):
+        report = mm.evaluate(model, split, ks=(10,), mask=mask, **asked)
+        np.testing.assert_array_equal(best_items(model, split, report.per_user["user"], 10, mask)[0], report.top)
+    everything = ("train", "valid", "test")
+    shown = mm.recommend(model, split, 3, k=5, mask=everything)["item"].tolist()
+    model.read_history(everything)
+    scores = model.eval().score(torch.tensor([3]))[0].clone()
+    model.read_history(("train",))
+    scores[split.dataset.interactions.query("user == 3")["item"].tolist()] = -torch.inf
+    assert shown == scores.argsort(descending=True, stable=True)[:5].tolist()
+    assert len(mm.recommend(model, split, 3, k=5, mask=())) == 5  # training is past, masked or not
+    monkeypatch.setattr(type(model), "score", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        mm.recommend(model, split, 3, mask=everything)
+    assert model.history_parts == ("train",)
+
+
 def test_what_is_had_already_is_recommended_to_nobody(split, model):
     table = mm.recommend(model, split, k=split.n_items, mask=("train", "valid", "test"))
     log = split.dataset.interactions
@@ -245,6 +267,14 @@ def test_only_reports_that_asked_the_same_are_compared(split):
     short = mm.evaluate(mm.create("random", split), split, ks=(10,))
     with pytest.raises(ValueError, match=r"there is no 'recall@20' in a report with recall@10"):
         mm.compare(short, a)
+    masked = mm.evaluate(mm.create("popularity", split), split, mask=("train", "valid"))
+    with pytest.raises(ValueError, match=r"what users have in train, the other in train and valid; .* the same mask"):
+        mm.compare(a, masked)
+    assert mm.compare(masked, mm.evaluate(mm.create("random", split), split, mask=["valid", "train"]))["n"] > 0
+    drawn_anew = mm.evaluate(mm.create("popularity", split), split, candidates=5, seed=1)
+    with pytest.raises(ValueError, match="drew its 5 candidates with seed 0, the other with 1"):
+        mm.compare(sampled, drawn_anew)
+    assert mm.compare(a, mm.evaluate(mm.create("popularity", split), split, seed=1))["difference"] == 0  # none drawn
     hidden = mm.split(shop.replace(features={"image": shop.features["image"]}, present={}), "ratio", seed=0)
     assert hidden.hash != split.hash  # other content, the same held-out interactions: a fair question
     assert mm.compare(a, mm.evaluate(mm.create("popularity", hidden), hidden))["difference"] == 0

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import mmrec_lite as mm
 from mmrec_lite import experiments
 from mmrec_lite.experiments import runs
 from mmrec_lite.methods import REGISTRY
+from mmrec_lite.methods.code import function_id
 from tests.tiny import tiny_shop
 
 FAST = {"dim": 8, "k": 4, "epochs": 2, "batch_size": 64}
@@ -182,6 +184,39 @@ def test_a_run_that_was_kept_without_further_figures_is_made_again(shop, tmp_pat
         assert mm.run("popularity", shop, save=tmp_path, also=lambda result: {"x": 1.5}).row["x"] == 1.5
     assert mm.run("popularity", shop, save=tmp_path).row["x"] == 1.5
     assert len(list(tmp_path.glob("popularity-*"))) == 1
+
+
+def test_further_figures_are_those_of_the_function_that_is_asked(shop, tmp_path, monkeypatch):
+    """A count of them once let one function's row pass for another's, and made a function of none be asked anew."""
+    trained = []
+    monkeypatch.setattr(runs, "fit", lambda *a, fit=runs.fit, **k: trained.append(1) or fit(*a, **k))
+
+    def row(also):
+        return mm.run("popularity", shop, save=tmp_path, also=also).row
+
+    asked = [lambda result: {"one": 1, "two": 2}, lambda result: {"three": 3}, lambda result: {}]
+    for number, also in enumerate(asked):
+        first, again = row(also), row(also)
+        assert first == again and len(trained) == number + 1
+        assert first["further figures"] == ", ".join(also(None)) and also(None).items() <= first.items()
+    assert row(asked[0])["one"] == 1 and "three" not in row(asked[0]) and len(trained) == 4
+    assert row(None)["further figures"] == "one, two" and len(trained) == 4
+    assert row(partial(figure_of, name="x"))["x"] == 0 and row(partial(figure_of, name="y"))["y"] == 0
+    by = row(figure_of)["further figures by"]
+    assert by.startswith(f"{__name__}.figure_of ") and len(trained) == 7
+    assert function_id(runs.run) == "mmrec_lite.experiments.runs.run"  # the kit's own: the version is in the id
+
+
+def figure_of(result, name="z"):
+    return {name: 0}
+
+
+def test_a_run_of_another_version_of_the_kit_is_not_read(shop, tmp_path, monkeypatch):
+    names = []
+    for version in ("1.0", "1.0", "1.1"):
+        monkeypatch.setattr(mm, "__version__", version)
+        names.append(mm.run("popularity", shop, save=tmp_path).row["id"])
+    assert names[0] == names[1] != names[2] and len(experiments.collect(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[1]", b'{"format"', b"{}"])

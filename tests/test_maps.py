@@ -65,6 +65,9 @@ def test_a_shared_fit_is_one_fit_and_own_fits_are_turned_onto_the_first():
         assert one.std() == pytest.approx(other.std(), rel=0.5), "neither is shrunk to a point"
     with pytest.raises(ValueError, match=r"one width, these are \[5, 3\]"):
         project([a, b[:, :3]])
+    for shared in (True, False):  # 50 of one's items were once drawn in the other's map
+        with pytest.raises(ValueError, match=r"project: the representations have \[30, 20\] rows; give the same items"):
+            project([a, b[:20]], shared=shared)
     with pytest.raises(ValueError, match="choose 'PCA' or 'UMAP'"):
         project([a], how="t-SNE")
     with pytest.raises(ValueError, match="two numbers or more"):

@@ -142,3 +142,5 @@ def test_the_strongest_representation_of_right_pairs_by_hand(query):
     total = sum(counts.values())
     assert total > 5 and found.name == f"of {total} pairs"
     assert found.to_dict() == pytest.approx({name: count / total for name, count in counts.items()})
+    with pytest.raises(ValueError, match="strongest_representation: k = 21 is beyond the ranking's 20"):
+        strongest_representation(model, report, 21)

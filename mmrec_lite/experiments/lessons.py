@@ -8,7 +8,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,21 @@ import pandas as pd
 
 from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.sweeps import run_cells
+from mmrec_lite.files import beside
 
 __all__ = ["record", "sweep_lesson"]
 
 ROW = "application/vnd.mmrec-lite.row+json"
+OWN = ("format", "id", "notebook", "swept", "seconds", "error")  # what a row says of the run itself
 
 
 def record(**values: Any) -> None:
     """Say, in a notebook, what its result row holds: ``record(recall=0.17)``; later calls add to earlier ones.
 
-    A sweep over the notebook finds the values in its outputs; a reader sees them printed.
+    A sweep over the notebook finds the values in its outputs; a reader sees them printed. Raises ``ValueError`` for
+    names that a row says of the run itself (`OWN`).
     """
+    _refuse_own("record: a value", values)
     from IPython.display import display
 
     plain = json.loads(json.dumps(values, default=float))
@@ -50,16 +54,18 @@ def sweep_lesson(
     """Execute a notebook for every point of a grid of its parameters; return one row a point.
 
     Each point becomes a folder below `save` with the executed `notebook.ipynb` and `row.json`: parameters, what the
-    notebook gave to ``record``, seconds, and `error` where a cell failed (the notebook then ends there). Finished
-    points are read, failed ones repeated. `jobs`, `threads` and `dask` are ``sweep``'s; `timeout` is a cell's limit
-    in seconds. NumPy's values reach the notebook as Python's, tuples as lists, paths as strings. Raises ``ValueError``
-    for parameters that the notebook does not have, and for values that are none of these.
+    notebook gave to ``record``, seconds, and `error` where a cell failed (the notebook then ends there). Points that
+    this version of the kit finished are read, failed ones repeated. `jobs`, `threads` and `dask` are ``sweep``'s;
+    `timeout` is a cell's limit in seconds. NumPy's values reach the notebook as Python's, tuples as lists, paths as
+    strings. Raises ``ValueError`` for parameters that the notebook does not have or whose name a row has for itself
+    (`OWN`), and for values that are none of these.
     """
     import papermill
 
     notebook = Path(notebook)
     if not notebook.is_file():
         raise FileNotFoundError(f"there is no notebook {notebook}")
+    _refuse_own("sweep_lesson: a parameter", grid)
     known = papermill.inspect_notebook(str(notebook))
     for name in grid:
         if name not in known:
@@ -70,6 +76,15 @@ def sweep_lesson(
     cells = [(dict(point), how | {"parameters": point}) for point in points]
     rows = run_cells(_execute, cells, jobs=jobs, threads=threads, dask=dask, progress=progress, desc=notebook.stem)
     return pd.DataFrame(rows)
+
+
+def _refuse_own(what: str, names: Iterable[str]) -> None:
+    """Raise ``ValueError`` for names that would overwrite what a row says of the run itself."""
+    if taken := [name for name in names if name in OWN]:
+        raise ValueError(
+            f"{what} cannot be called {taken[0]!r}: a row says of the run itself what its {', '.join(OWN)} are. "
+            f"Choose another name."
+        )
 
 
 def _plain(point: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +107,10 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
     """One point: read it, or run the notebook, write both files beside and rename."""
     import papermill
 
+    from mmrec_lite import __version__  # here: the package imports this module
+
     notebook, parameters = Path(how["notebook"]), how["parameters"]
-    key = json.dumps([how["source"], parameters], sort_keys=True, default=str)
+    key = json.dumps([__version__, how["source"], parameters], sort_keys=True, default=str)
     name = f"{notebook.stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
     target = Path(how["save"]) / name
     with runs.claim(how["save"], name, wait):
@@ -108,22 +125,22 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
         row = {"format": runs.FORMAT, "id": name, "notebook": notebook.name, "swept": ", ".join(parameters)}
         row |= parameters
         started = time.perf_counter()
-        beside = target / f".notebook.{uuid.uuid4().hex[:8]}.ipynb"  # papermill writes it after each cell
+        # papermill writes it after each cell; whatever ends the run, what there is becomes the notebook.
+        begun = target / f".notebook.{uuid.uuid4().hex[:8]}.ipynb"
         try:
             done = papermill.execute_notebook(
-                str(notebook), str(beside), parameters=parameters, kernel_name="python3", cwd=str(target),
+                str(notebook), str(begun), parameters=parameters, kernel_name="python3", cwd=str(target),
                 execution_timeout=how["timeout"], progress_bar=False,
             )  # fmt: skip
             row |= _recorded(done)
         except papermill.PapermillExecutionError as error:
             row["error"] = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
         finally:
-            if beside.exists():
-                os.replace(beside, target / "notebook.ipynb")
+            if begun.exists():
+                os.replace(begun, target / "notebook.ipynb")
         row["seconds"] = round(time.perf_counter() - started, 1)
-        unfinished = target / f".row.{uuid.uuid4().hex[:8]}"
-        unfinished.write_text(json.dumps(row, indent=1))
-        os.replace(unfinished, target / "row.json")
+        with beside(target / "row.json") as partial:
+            partial.write_text(json.dumps(row, indent=1))
     return row
 
 

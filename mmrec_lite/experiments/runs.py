@@ -28,7 +28,7 @@ from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import KS, Report, check_candidates, evaluate
 from mmrec_lite.methods import configure, create, method_class
 from mmrec_lite.methods.base import Method
-from mmrec_lite.methods.code import code_of
+from mmrec_lite.methods.code import code_of, function_id
 from mmrec_lite.metrics import check_ks
 from mmrec_lite.training import History, fit
 
@@ -109,8 +109,10 @@ def read_row(folder: Path) -> dict[str, Any]:
 
 
 def run_id(method: str, split: Split, seed: int, config: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
-    """Name a run by what decides its outcome, so that a repeated call finds it."""
-    parts = json.dumps([method, split.hash, seed, config, extra], sort_keys=True, default=str)
+    """Name a run by what decides its outcome, the kit's version included, so that a repeated call finds it."""
+    from mmrec_lite import __version__  # here: the package imports this module
+
+    parts = json.dumps([__version__, method, split.hash, seed, config, extra], sort_keys=True, default=str)
     return f"{method}-{split.name}-r{seed}-{hashlib.sha256(parts.encode()).hexdigest()[:10]}"
 
 
@@ -140,12 +142,12 @@ def run(
     `seed` decides weights and batches, `split_seed` what is held out. `candidates` are those of ``evaluate``; with
     "held-out" validation ranks the held-out items, too, with a number it ranks all. `hyper` changes the profile's
     settings, `split_options` are those of ``mm.split``. With `save`, the result is written below that folder, and a
-    run that is already there is read instead of repeated; one that another process is at is waited for, or, with
-    `wait=False`, refused as `Busy`. `pretrained` names a file of `Method.save_pretrained`: the stage "pretrain" is
-    read from it instead of trained. `devices=2` trains on two processes (see ``fit``), of which one holds the claim
-    and writes.
+    run that this version of the kit left there is read instead of repeated; one that another process is at is waited
+    for, or, with `wait=False`, refused as `Busy`. `pretrained` names a file of `Method.save_pretrained`: the stage
+    "pretrain" is read from it instead of trained. `devices=2` trains on two processes (see ``fit``), of which one holds
+    the claim and writes.
     `also(result)` gives further figures for the row; it is asked once, after the training, while model and report are
-    there.
+    there. A kept run that was not asked by this function is made again and takes the other's place.
 
     >>> import mmrec_lite as mm
     >>> result = mm.run("popularity", "bazaar")
@@ -175,7 +177,7 @@ def run(
             _tidy(Path(save) / name)
         if save is not None and agree((Path(save) / name / "row.json").exists()):
             found = Result.load(Path(save) / name)
-            if also is None or found.row.get("further figures"):  # else it was kept by a call that asked for none
+            if also is None or found.row.get("further figures by") == function_id(also):
                 return found
         _forget_peak()
         started = time.perf_counter()
@@ -197,7 +199,7 @@ def run(
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
             figures = dict(also(result))
-            row |= figures | {"further figures": len(figures)}
+            row |= figures | {"further figures": ", ".join(figures), "further figures by": function_id(also)}
         if save is not None and leads:
             result.save(save)
         agree(None)  # what process 0 wrote is there when any process goes on

@@ -21,6 +21,7 @@ from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.studies import LONGEST, SHORTEST, STUDIES, Study
 from mmrec_lite.experiments.sweeps import run_cells
 from mmrec_lite.methods import REGISTRY, method_class
+from mmrec_lite.probes import strongest_representation
 
 __all__ = ["AGREES", "OPEN", "REVERSED", "beside", "judge", "measured", "noise", "run_studies", "run_study"]
 
@@ -151,16 +152,10 @@ def _also(result: runs.Result) -> dict[str, float]:
 
 def _attention_on_common(result: runs.Result) -> float:
     """Share (%) of the pairs found in the top ten whose most attended representation is a common one (PAMD Table 6)."""
-    model, split = result.model, result.split
-    users = result.report.per_user["user"].to_numpy()
-    top = result.report.top[:, :10]
-    relevant = split.matrix("test")[users].toarray().astype(bool)
-    row, place = np.nonzero(np.take_along_axis(relevant, np.maximum(top, 0), axis=1) & (top >= 0))
-    if not len(row):
+    if not result.report.hits[:, :10].any():
         return float("nan")
-    weights = model.modality_weights(users=users[row], items=top[row, place])
-    common = np.array([name.split(" ")[-1] == "common" or "common" in name for name in model.representations])
-    return float(100 * common[weights.argmax(dim=1).numpy(force=True)].mean())
+    shares = strongest_representation(result.model, result.report, k=10)
+    return float(100 * shares[shares.index.str.endswith(" common")].sum())
 
 
 # Claims against measurements ------------------------------------------------------------------------------------------

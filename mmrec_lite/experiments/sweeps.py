@@ -24,6 +24,12 @@ from mmrec_lite.methods import Method, adopt, method_class, own_methods
 
 __all__ = ["ablate", "run_cells", "sweep"]
 
+_TAKEN = {  # what a sweep decides itself, and how it is told
+    "seed": "pass seeds=(0, 1, ...)",
+    "save": "leave it out, save=... holds for all runs",
+    "method": "name the methods first",
+}
+
 
 def sweep(
     methods: str | Iterable[str] | Mapping[str, Mapping[str, Any]],
@@ -41,10 +47,11 @@ def sweep(
     """Run methods on every point of a grid and every seed; one row a run, in the grid's order.
 
     `methods` is a name, several, or a mapping label -> {"method": name, settings...}. `grid` maps a setting to its
-    values. Settings are hyper-parameters and arguments of ``run`` (protocol, split_seed ...); other `options` are the
-    same for all. `seeds` decide weights and batches; the split stays that of `split_seed` (0) unless `grid` has it.
-    With `save`, finished runs are read, not repeated: a stopped sweep goes on where it was, and sweeps
-    that share a folder share the work. A run that fails becomes a row with its `error`; the others are kept.
+    values. Settings are hyper-parameters and arguments of ``run`` (protocol, split_seed ...) but for `seed` and `save`,
+    which are refused; other `options` are the same for all. `seeds` decide weights and batches; the split stays that of
+    `split_seed` (0) unless `grid` has it. With `save`, finished runs are read, not repeated: a stopped sweep goes on
+    where it was, and sweeps that share a folder share the work. A run that fails becomes a row with its `error`; the
+    others are kept.
 
     `jobs` processes work at a time (-1: one a core), each with `threads` threads (default: the cores shared out).
     `dask` is a cluster instead: the scheduler's address ("tcp://host:8786") or a ``distributed.Client``; its workers
@@ -53,16 +60,15 @@ def sweep(
     different machines, or with different `jobs`, are to agree to the bit.
     """
     dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere
-    if taken := {"seed", "save", "method"} & {*(grid or {})}:
-        name = min(taken)
-        remedy = {"seed": "pass seeds=...", "save": "leave it out", "method": "name the methods first"}[name]
-        raise ValueError(f"sweep: {name!r} is no setting of the grid; {remedy}.")
     if isinstance(methods, str):
         methods = [methods]
     if not isinstance(methods, Mapping):
         methods = {name: {"method": name} for name in methods}
-    for recipe in methods.values():
+    _refuse_taken("the grid", grid or {})
+    _refuse_taken("the options", options)
+    for label, recipe in methods.items():
         method_class(recipe["method"])
+        _refuse_taken(f"the recipe {label!r}", [name for name in recipe if name != "method"])
     points = [dict(zip(grid or {}, values, strict=True)) for values in itertools.product(*(grid or {}).values())]
     cells = [
         ({"label": label, **point, "seed": seed}, options | recipe | point | {"seed": seed, "save": save})
@@ -71,6 +77,13 @@ def sweep(
     work = partial(_run_cell, own_methods(recipe["method"] for recipe in methods.values()))
     rows = run_cells(work, cells, dataset, jobs=jobs, threads=threads, dask=dask, progress=progress)
     return pd.DataFrame(rows)
+
+
+def _refuse_taken(where: str, settings: Iterable[str]) -> None:
+    """Raise ``ValueError`` for a setting that a sweep decides itself: it would be overwritten."""
+    for name in settings:
+        if name in _TAKEN:
+            raise ValueError(f"sweep: {name!r} is no setting of {where}; {_TAKEN[name]}.")
 
 
 def ablate(

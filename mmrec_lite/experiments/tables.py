@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mmrec_lite.evaluation import compare
+from mmrec_lite.files import beside
 
 __all__ = ["FORMATS", "export", "mean_and_sd", "printed", "render", "summarise", "versus"]
 
 METRICS = ("recall@20", "ndcg@20")
+SEEDS = ("seed", "split_seed")  # what the runs of a label may differ in
 FORMATS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 
 
@@ -25,8 +25,7 @@ def mean_and_sd(rows: pd.DataFrame, metrics: Sequence[str] = METRICS, by: str = 
 
     Raises ``ValueError`` where a label's runs differ in more than the seed.
     """
-    _require(rows, *metrics, by)
-    groups = rows.dropna(subset=list(metrics)).groupby(by, sort=False)
+    groups = _sample(rows, metrics, by).groupby(by, sort=False)
     table = {f"{m} {what}": groups[m].agg(what) for m in metrics for what in ("mean", "std")}
     return pd.DataFrame(table | {"runs": groups.size()}).astype({"runs": np.int64})
 
@@ -41,8 +40,7 @@ def summarise(
     """
     from scipy import stats
 
-    _require(rows, metric, by)
-    groups = rows.dropna(subset=[metric]).groupby(by, sort=False)[metric]
+    groups = _sample(rows, [metric], by).groupby(by, sort=False)[metric]
     table = groups.agg(["mean", "std", "size"]).rename(columns={"size": "runs"})
     with np.errstate(invalid="ignore", divide="ignore"):
         reach = stats.t.ppf((1 + confidence) / 2, table["runs"] - 1) * table["std"] / np.sqrt(table["runs"])
@@ -54,28 +52,36 @@ def versus(
     reference: str,
     metric: str = "recall@20",
     by: str = "label",
-    pair: str = "seed",
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Test every label against a reference, paired by seed: difference, interval, p and p after Holm's correction.
 
+    A pair has the same `seed` and the same `split_seed`, where the rows have both. A run that failed is left out.
+
     One row a label but the reference: `difference` (label - reference), `low`, `high`, `p_t` (paired t-test),
     `p_holm` (Holm over all rows: the chance of *any* false alarm among them stays below it), `n` pairs. NaN where
-    nothing varies (see ``compare``). At least two seeds are needed. Raises ``ValueError`` for an unknown reference, or
-    one that has no seeds in common with a label.
+    nothing varies (see ``compare``). At least two seeds are needed. Raises ``ValueError`` for an unknown reference, one
+    that stands alone, or one that has no two seeds in common with a label.
     """
     from statsmodels.stats.multitest import multipletests  # a second to import
 
-    _require(rows, metric, by)
-    wide = rows.pivot_table(index=pair, columns=by, values=metric, aggfunc="first", sort=False)
-    if reference not in wide:
-        raise ValueError(f"versus: there is no {by} {reference!r}; there are {', '.join(map(str, wide.columns))}.")
+    rows = _sample(rows, [metric], by)
+    pair, labels = _seeds(rows, by), rows[by].unique().tolist()
+    if not pair:
+        raise ValueError(f"versus: the rows have none of the columns {', '.join(SEEDS)} to pair runs by.")
+    if reference not in labels:
+        raise ValueError(f"versus: there is no {by} {reference!r}; there are {', '.join(map(str, labels))}.")
+    if len(labels) == 1:
+        raise ValueError(f"versus: no other {by} than {reference!r} has a {metric!r}; there is nothing to test.")
+    wide = rows.pivot(index=pair, columns=by, values=metric)  # refuses two runs of one cell
     out = {}
-    for label in wide.columns.drop(reference):
+    for label in labels:
+        if label == reference:
+            continue
         both = wide[[label, reference]].dropna()
         if len(both) < 2:
             raise ValueError(
-                f"versus: {label!r} and {reference!r} have {len(both)} {pair}s in common; a test needs 2 or more. "
+                f"versus: {label!r} and {reference!r} have {len(both)} seeds in common; a test needs 2 or more. "
                 f"Run more seeds."
             )
         out[label] = compare(both[label].to_numpy(), both[reference].to_numpy(), metric, confidence)
@@ -127,13 +133,8 @@ def export(table: pd.DataFrame, file: str | Path, digits: int = 4) -> Path:
     file = Path(file)
     if file.suffix not in FORMATS:
         raise ValueError(f"{file}: a table is written as {', '.join(FORMATS)}, told by the file's ending.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        beside.write_text(render(table, FORMATS[file.suffix], digits), encoding="utf-8")
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
+    with beside(file) as partial:
+        partial.write_text(render(table, FORMATS[file.suffix], digits), encoding="utf-8")
     return file
 
 
@@ -141,17 +142,28 @@ def _named(table: pd.DataFrame) -> bool:
     return not isinstance(table.index, pd.RangeIndex)
 
 
-def _require(rows: pd.DataFrame, *columns: str) -> None:
-    """Raise ``ValueError`` for a missing column, or a label (the last column) that stands for several settings."""
-    missing = [name for name in columns if name not in rows]
+def _seeds(rows: pd.DataFrame, by: str) -> list[str]:
+    return [name for name in SEEDS if name in rows and name != by]
+
+
+def _sample(rows: pd.DataFrame, metrics: Sequence[str], by: str) -> pd.DataFrame:
+    """Return the rows that have a label and all metrics.
+
+    Raises ``ValueError`` for a missing column, or a label whose rows differ in more than the seed.
+    """
+    missing = [name for name in (*metrics, by) if name not in rows]
     if missing:
         raise ValueError(f"the rows have no column {missing[0]!r}; they have {', '.join(map(str, rows.columns))}.")
-    by = columns[-1]
-    seeds = [name for name in ("seed", "split_seed") if name in rows and name != by]
-    twice = rows.duplicated([by, *seeds], keep=False) if seeds else pd.Series(False, rows.index)
-    if not twice.any():
-        return
-    (label, *_), group = next(iter(rows[twice].groupby([by, *seeds], sort=False)))
+    rows, seeds = rows.dropna(subset=[*metrics, by]), _seeds(rows, by)
+    twice = rows.duplicated([by, *seeds], keep=False)
+    if seeds and twice.any():
+        _refuse_settings(rows[twice], by, seeds)
+    return rows
+
+
+def _refuse_settings(rows: pd.DataFrame, by: str, seeds: Sequence[str]) -> None:
+    """Raise ``ValueError`` about the first label that has several rows of one seed."""
+    (label, *_), group = next(iter(rows.groupby([by, *seeds], sort=False, dropna=False)))
     settings = [name for name in group if str(name).startswith("set ") or name in ("data", "protocol", "candidates")]
     varying = [name for name in settings if group[name].astype(str).nunique() > 1]
     raise ValueError(

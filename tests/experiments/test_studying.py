@@ -16,7 +16,8 @@ from mmrec_lite import plots
 from mmrec_lite.data import IndexedVectors
 from mmrec_lite.experiments import STUDIES, Study, beside, everything, judge, published, run_study, runs
 from mmrec_lite.experiments.studies import LONGEST, NAMES, SHORTEST
-from mmrec_lite.experiments.studying import AGREES, OPEN, REVERSED
+from mmrec_lite.experiments.studying import AGREES, OPEN, REVERSED, _attention_on_common
+from mmrec_lite.probes import strongest_representation
 from tests.tiny import tiny_shop
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -131,6 +132,23 @@ def test_attention_on_common_and_specific_is_one_run_asked_by_the_user(shop, tmp
     assert rows["label"].tolist() == ["common", "specific"] and rows["value"].sum() == pytest.approx(100)
     assert set(rows["set query"]) == {"user"} and rows["id"].nunique() == 1 == len(list(tmp_path.glob("*/row.json")))
     assert list(beside("PAMD Table 6", rows)["n"]) == [2, 2, 2]
+
+
+def test_a_modality_called_common_is_no_common_part(monkeypatch):
+    """And the figure is that of the probe, without a table of all users and items."""
+    shop = tiny_shop()
+    names = {"common-look": "image", "text": "text"}
+    shop = shop.replace(
+        features={new: shop.features[old] for new, old in names.items()},
+        present={new: shop.present[old] for new, old in names.items()},
+    )
+    result = mm.run("pamd", shop, dim=4, epochs=1, pretrain_epochs=1, query="user", ks=(10,))
+    shares = strongest_representation(result.model, result.report, 10)
+    assert shares["common-look specific"] > 0
+    monkeypatch.setattr(mm.data.Split, "matrix", lambda *_: pytest.fail("made a matrix"))
+    assert _attention_on_common(result) == pytest.approx(100 * (shares["common-look common"] + shares["text common"]))
+    result.report.hits[:] = False
+    assert np.isnan(_attention_on_common(result))
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system keeps one peak a process")

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import mmrec_lite as mm
-from mmrec_lite.experiments import collect, run_cells, sweep_lesson
+from mmrec_lite.experiments import collect, record, run_cells, sweep_lesson
 from mmrec_lite.experiments.runs import Busy, claim
 from tests.tiny import tiny_shop
 
@@ -213,28 +213,69 @@ def test_a_grid_is_of_settings(shop, name, remedy):
         mm.sweep("popularity", shop, grid={name: [0, 1]})
 
 
+@pytest.mark.parametrize(("name", "value"), [("seed", 7), ("save", "here"), ("method", "mf")])
+def test_what_a_sweep_decides_itself_is_no_setting(shop, name, value):
+    """sweep("popularity", shop, seed=7) once ran seed 0 and said nothing."""
+    if name != "method":
+        recipes = {"ours": {"method": "popularity"}, "theirs": {"method": "random", name: value}}
+        with pytest.raises(ValueError, match=f"'{name}' is no setting of the recipe 'theirs'; "):
+            mm.sweep(recipes, shop, **FIXED)
+    if name != "save":  # an argument of its own
+        with pytest.raises(ValueError, match=f"'{name}' is no setting of the options; "):
+            mm.sweep("popularity", shop, **{name: value}, **FIXED)
+    if name == "seed":
+        with pytest.raises(ValueError, match=r"'seed' is no setting of the options; pass seeds=\(0, 1, \.\.\.\)"):
+            mm.ablate("micro", shop, seed=7, **FIXED)
+
+
 def test_pamd_is_not_ablated_to_one_modality(shop):
     table = mm.ablate("pamd", shop, pretrain_epochs=1, **FIXED)
     assert "error" not in table and "text only" not in set(table["label"]) and "w/o common" in set(table["label"])
 
 
-def test_a_lesson_s_points_are_plain_and_keep_their_ids(tmp_path, monkeypatch):
+@pytest.fixture
+def lesson(tmp_path, monkeypatch):
+    """A notebook with the parameters k, dims, folder and error, and what it is executed with, without a kernel."""
     papermill = pytest.importorskip("papermill")
-    lesson, given = tmp_path / "lesson.ipynb", []
-    lesson.write_text("{}")
+    file, given = tmp_path / "lesson.ipynb", []
+    file.write_text("{}")
 
     def execute(source, target, parameters, **_):
         given.append(parameters)
         return types.SimpleNamespace(cells=[])
 
-    monkeypatch.setattr(papermill, "inspect_notebook", lambda file: dict.fromkeys(["k", "dims", "folder"]))
+    monkeypatch.setattr(papermill, "inspect_notebook", lambda file: dict.fromkeys(["k", "dims", "folder", "error"]))
     monkeypatch.setattr(papermill, "execute_notebook", execute)
+    return file, given
+
+
+@pytest.mark.parametrize("name", ["format", "id", "notebook", "swept", "seconds", "error"])
+def test_a_row_s_own_columns_are_not_overwritten(name, lesson, tmp_path, capsys):
+    """record(error=0.12) once made a good run a failed one, record(format=...) a row that nobody can read."""
+    with pytest.raises(ValueError, match=f"record: a value cannot be called '{name}'"):
+        record(recall=0.1, **{name: 0.12})
+    assert not capsys.readouterr().out
+    with pytest.raises(ValueError, match=f"sweep_lesson: a parameter cannot be called '{name}'"):
+        sweep_lesson(lesson[0], {"k": [1], name: [0]}, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_point_of_another_version_of_the_kit_is_executed_again(lesson, tmp_path, monkeypatch):
+    file, given = lesson
+    for version, executed in (("1.0", 1), ("1.0", 1), ("1.1", 2)):
+        monkeypatch.setattr(mm, "__version__", version)
+        sweep_lesson(file, {"k": [5]}, tmp_path / "out", progress=False)
+        assert len(given) == executed
+
+
+def test_a_lesson_s_points_are_plain_and_keep_their_ids(lesson, tmp_path):
+    lesson, given = lesson
     grid = {"k": np.arange(5, 6), "dims": [(1, np.float32(0.5))], "folder": [tmp_path]}
     rows = sweep_lesson(lesson, grid, tmp_path / "out", progress=False)
     assert "error" not in rows and rows["k"].tolist() == [5]
     plain = {"k": 5, "dims": [1, 0.5], "folder": str(tmp_path)}
     assert given == [plain] and type(given[0]["k"]) is int and type(given[0]["dims"]) is list
-    key = json.dumps([hashlib.sha256(b"{}").hexdigest(), plain], sort_keys=True)
+    key = json.dumps([mm.__version__, hashlib.sha256(b"{}").hexdigest(), plain], sort_keys=True)
     assert rows["id"].tolist() == [f"lesson-{hashlib.sha256(key.encode()).hexdigest()[:10]}"]
     with pytest.raises(ValueError, match=r"object .* among \['k'\] cannot be a notebook's parameter"):
         sweep_lesson(lesson, {"k": [object()]}, tmp_path / "out", progress=False)

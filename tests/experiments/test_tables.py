@@ -114,3 +114,46 @@ def test_a_label_that_nothing_varies_in_has_no_p_and_takes_none_from_the_others(
     assert np.isnan(table.loc["b", ["low", "high", "p_t", "p_holm"]].astype(float)).all()
     assert table.loc["c", "p_holm"] == table.loc["c", "p_t"]
     assert printed(rows, ["recall@20"], reference="a")["p (Holm)"]["b"] == "–"
+
+
+@pytest.fixture
+def split_rows():
+    """Two seeds on each of three splits, as sweep(grid={"split_seed": ...}, seeds=...) gives them."""
+    rng = np.random.default_rng(1)
+    keys = [{"label": n, "seed": s, "split_seed": t} for n in ("b", "a", "c") for s in (0, 1) for t in (0, 1, 2)]
+    return pd.DataFrame([key | {"recall@20": rng.random()} for key in keys])
+
+
+def test_pairs_have_the_same_seed_and_the_same_split(split_rows):
+    """Once only the first split's runs were tested, beside means over all."""
+    shuffled = split_rows.sample(frac=1, random_state=0)
+    for rows, n in ((split_rows, 6), (shuffled, 6), (split_rows[split_rows["seed"] == 1], 3)):
+        table = versus(rows, "a")
+        assert table.index.tolist() == [name for name in rows["label"].unique() if name != "a"]
+        ordered = rows.sort_values(["seed", "split_seed"])
+        x, y = (ordered.loc[ordered["label"] == name, "recall@20"] for name in ("b", "a"))
+        assert table.loc["b", "n"] == n == summarise(rows).loc["b", "runs"]
+        assert table.loc["b", "p_t"] == pytest.approx(stats.ttest_rel(x, y).pvalue)
+    lost = split_rows.drop(index=split_rows.query("label == 'b' and seed == 1 and split_seed == 2").index)
+    assert versus(lost, "a")["n"].to_dict() == {"b": 5, "c": 6}
+    with pytest.raises(ValueError, match="have none of the columns seed, split_seed to pair runs by"):
+        versus(split_rows.drop(columns=["seed", "split_seed"]), "a")
+
+
+def test_a_label_without_another_is_not_tested(split_rows):
+    failed = pd.DataFrame([{"label": "b", "seed": 0, "error": "MemoryError: full"}])
+    alone = pd.concat([split_rows[split_rows["label"] == "a"], failed])
+    for call in (lambda: versus(alone, "a"), lambda: printed(alone, ["recall@20"], reference="a")):
+        with pytest.raises(ValueError, match="no other label than 'a' has a 'recall@20'; there is nothing to test"):
+            call()
+
+
+def test_runs_that_failed_twice_are_left_out_and_rows_without_a_split_are_told_apart(split_rows):
+    """Two failed rows of one label and seed have no split_seed: pandas calls them duplicates and groups neither."""
+    failed = pd.DataFrame([{"label": "a", "seed": 0, "error": "MemoryError: full"}] * 2)
+    both = pd.concat([split_rows, failed], ignore_index=True)
+    pd.testing.assert_frame_equal(summarise(both), summarise(split_rows))
+    pd.testing.assert_frame_equal(versus(both, "a"), versus(split_rows, "a"))
+    unnamed = both.assign(**{"recall@20": both["recall@20"].fillna(0.5), "set dim": range(len(both))})
+    with pytest.raises(ValueError, match="label 'a' has 2 rows of one seed, which differ in set dim"):
+        summarise(unnamed)
