@@ -21,9 +21,11 @@ from . import cli_data
 from .cli_sweep import results, sweep
 from .data import DataError, MultimodalDataset, load
 from .data.errors import NO_ROOM
+from .printing import printable
 
 # Not OSError as a whole: a pipe that closes early (`mmrec ... | head`) is nobody's mistake.
 _FILE_TROUBLE = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+_FIRST = 5  # entries shown of a card's list that has more than twice as many; notes are fewer, and shown to the last
 
 
 class _OneLineErrors(TyperGroup):
@@ -35,7 +37,7 @@ class _OneLineErrors(TyperGroup):
         except (ValueError, MemoryError, OSError, ModuleNotFoundError) as error:
             if ctx.params.get("debug") or not _is_refusal(error):
                 raise
-            typer.echo(f"mmrec: {_one_line(error)}", err=True)
+            typer.echo(f"mmrec: {printable(_one_line(error))}", err=True)
             raise typer.Exit(2) from None
 
 
@@ -76,7 +78,8 @@ prepare_app = typer.Typer(help="Read a source into a folder that `--data` takes.
 app.add_typer(data_app, name="data")
 data_app.add_typer(prepare_app, name="prepare")
 
-app.command()(sweep)
+# A value such as -1,0 is no option; `sweep` refuses what else begins with a dash.
+app.command(context_settings={"ignore_unknown_options": True})(sweep)
 app.command()(results)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -232,7 +235,7 @@ def frames(
     dataset = read_frames(
         interactions,
         items,
-        dict(cli_data.pair(text, "--feature", "image=image.npy") for text in feature or []),
+        cli_data.features(feature),
         images,
         user=user,
         item=item,
@@ -278,6 +281,8 @@ def bazaar(
     if not rebuild:
         if out is not None:
             raise DataError("--out goes with --rebuild: the embedded shop needs no folder, use --data bazaar.")
+        if seed != 0:
+            raise DataError(f"--seed {seed} goes with --rebuild: the embedded shop is the one that grew from seed 0.")
         _show(load("bazaar"), as_json)
         return
     from .data.bazaar import build
@@ -295,7 +300,7 @@ def _show(dataset: MultimodalDataset, as_json: bool) -> None:
     typer.echo(dataset.summary().to_string(dtype=False, name=False))
     typer.echo("\ncard")
     for line in _lines(dataset.card):
-        typer.echo(f"  {line}")
+        typer.echo(f"  {printable(line)}")
 
 
 def _facts(dataset: MultimodalDataset) -> dict[str, Any]:
@@ -325,10 +330,18 @@ def _lines(card: dict[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
         elif isinstance(value, list):
-            lines += [f"{indent}{key}:", *(f"{indent}  - {_entry(entry)}" for entry in value)] if value else []
+            lines += [f"{indent}{key}:", *(f"{indent}  - {entry}" for entry in _entries(value))] if value else []
         elif value not in (None, {}):
             lines.append(f"{indent}{key}: {value}")
     return lines
+
+
+def _entries(values: list) -> list[str]:
+    """A list's entries as words; of a long one (the names of 50,000 pictures) the first and a count."""
+    if len(values) <= 2 * _FIRST:
+        return [_entry(value) for value in values]
+    more = f"and {len(values) - _FIRST:,} more: `mmrec data info --json` has all"
+    return [*(_entry(value) for value in values[:_FIRST]), more]
 
 
 def _entry(entry: Any) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mmrec_lite.data import DataError
+from mmrec_lite.printing import printable
 
 __all__ = ["results", "sweep"]
 
@@ -42,19 +44,31 @@ def sweep(
             raise DataError(f"-p {name}: it is given twice; write its values with commas between.")
         grid[name] = _values(name, values)
     table = sweep_lesson(file, grid, save, jobs=jobs, threads=threads, dask=dask, timeout=timeout)
-    typer.echo(table.drop(columns=["format", "id"], errors="ignore").to_string(index=False))
+    _echo(table.drop(columns=["format", "id"], errors="ignore").to_string(index=False))
     failed = int(table["error"].notna().sum()) if "error" in table else 0
     typer.echo(f"\n{len(table)} notebooks in {save}" + (f", {failed} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)
 
 
+def _echo(table: str) -> None:
+    """Print a table of others' words: errors of a notebook, rows of a folder that somebody sent."""
+    typer.echo("\n".join(map(printable, table.split("\n"))))
+
+
 def _arguments(positional: list[str], named: list[str]) -> tuple[Path, list[tuple[str, str]]]:
     """Part "lesson.ipynb 5,10 0,1" and "k seed" into the notebook and (name, values).
 
     papermill's `-p NAME VALUES` takes two words; typer knows no repeated option of two, so the second word of each
-    arrives among the arguments, in order. NAME=VALUES is understood, too.
+    arrives among the arguments, in order. NAME=VALUES is understood, too. Values such as -1,0 arrive there as well,
+    and with them any option that there is not.
     """
+    misspelt = next((text for text in positional if re.match(r"-+[A-Za-z]", text)), None)
+    if misspelt is not None:
+        raise DataError(
+            f"there is no option {misspelt.partition('=')[0]}; `mmrec sweep --help` lists them. A value that begins so "
+            f"is written NAME=VALUES, as in -p x={misspelt}."
+        )
     notebooks = [text for text in positional if text.endswith(".ipynb")]
     if len(notebooks) != 1:
         raise DataError(f"name one notebook (.ipynb) to sweep, not {len(notebooks)}.")
@@ -96,6 +110,13 @@ def _settings(table: Any) -> list[str]:
     return [c for c in table if c in ("id", "method", "notebook", "seed") or c in several]
 
 
+def _as_words(table: Any, by: str) -> Any:
+    """The table with what stands in a column as words, as --reference is one: k = 10 is "10", also beside a gap."""
+    if by not in table:
+        return table
+    return table.assign(**{by: table[by].convert_dtypes().map(str, na_action="ignore")})
+
+
 def _require_column(table: Any, name: str) -> None:
     if name not in table:
         close = difflib.get_close_matches(name, map(str, table), 1)
@@ -115,15 +136,21 @@ def results(
     from mmrec_lite.experiments.runs import collect
     from mmrec_lite.experiments.tables import export, printed, render
 
+    if reference and by is None:
+        raise DataError(
+            f"--reference {reference} goes with --by: name the column that has this value, such as --by method."
+        )
     table, usual = collect(folder), ["recall@20", "ndcg@20"]
     shown = metric or [name for name in usual if name in table and form == "text" and out is None]
     if by is not None:
-        table = printed(table, metric or usual, by, reference=reference)
+        table = printed(_as_words(table, by), metric or usual, by, reference=reference)
     elif shown:  # a file gets every column, a screen has no room for them
         for name in shown:
             _require_column(table, name)
         table = table[_settings(table) + shown]
     if out is not None:
         typer.echo(f"Written to {export(table, out)}")
+    elif form == "text":
+        _echo(table.to_string())
     else:
-        typer.echo(table.to_string() if form == "text" else render(table, form))
+        typer.echo(render(table, form))

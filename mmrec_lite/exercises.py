@@ -3,7 +3,7 @@
 >>> from mmrec_lite import exercises
 >>> exercises.compare(None, 0.5), exercises.compare(0.25, 0.5), exercises.compare(0.5, 0.5)
 ('not yet answered', 'not yet: 0.25 is not it', 'right')
->>> exercises.check("10-1", 0.5)
+>>> exercises.check("09-1", 0.5)
 'not yet: 0.5 is not it'
 """
 
@@ -150,15 +150,20 @@ def _smallest_temperature() -> float:
     return 1 / np.log(float(np.finfo(np.float16).max))
 
 
+@exercise("04-1", tolerance=0.01)
+def _where_the_bounded_order_stops() -> float:
+    return -np.log(np.expm1(0.01))
+
+
 @exercise("06-1")
 def _loss_of_a_row() -> float:
     right, wrong = np.exp(2 * np.array([1.0, 0.0])).sum(), np.exp(2 * np.array([0.6, 0.8])).sum()
     return -np.log(right / (right + wrong))
 
 
-@exercise("06-3")
+@exercise("06-3", tolerance=0.5)
 def _padding() -> float:
-    return 50 * 9 / 9
+    return 9 * 50**2 / 9**2
 
 
 @exercise("08-1", tolerance=2e-4)
@@ -172,13 +177,13 @@ def _seeds_needed() -> float:
 
 
 @exercise("09-2", tolerance=3e-4)
-def _best_of_many() -> float:
-    return 1.539 * 0.006
+def _best_of_ten() -> tuple[float, float]:
+    return 1.5388 * 0.006, 0.0
 
 
 @exercise("10-1")
-def _chance_among_the_cold() -> float:
-    return 20 / 250
+def _recall_and_hit_by_chance() -> tuple[float, float]:
+    return 20 / 250, 1 - (230 * 229 * 228) / (250 * 249 * 248)
 
 
 @exercise("10-2", tolerance=5e-4)
@@ -213,7 +218,8 @@ def _gain_that_survives(*, runs: pd.DataFrame) -> float | None:
 
 @exercise("02-C", tolerance=0.05)
 def _times_chance(*, data: MultimodalDataset, seed: int, modality: str = "text", k: int = 10) -> float | None:
-    found, by_chance = (users_with_similar_items(data, modality, (k,), seed=s)[k] for s in (None, seed))
+    options = {"ks": (k,), "seed": seed}
+    found, by_chance = (users_with_similar_items(data, modality, shuffled=s, **options)[k] for s in (False, True))
     return found / by_chance if by_chance else None
 
 
@@ -226,4 +232,4 @@ def _taken_together(*, split: Split) -> ArrayLike:
 
 @exercise("13-B", tolerance=1e-9)
 def _best_on_validation(*, grid: pd.DataFrame | None) -> float | None:
-    return None if grid is None else float(grid.loc[grid["bpr best metric"].idxmax(), "share"])
+    return None if grid is None else float(grid.loc[grid["bpr best metric"].idxmax(), "weight"])

@@ -40,6 +40,11 @@ def refused(result) -> str:
     return line
 
 
+def readable(text: str) -> bool:
+    """Whether nothing in it could move a terminal's cursor, or order its letters anew."""
+    return all(c.isprintable() or c == "\n" for c in text)
+
+
 @pytest.fixture
 def source(tmp_path) -> Path:
     """A folder with a table of interactions, one of items, and features for them."""
@@ -133,6 +138,29 @@ class TestLook:
         assert "there is no data set" in refused(mmrec("data", "info", tmp_path / "gone"))
         assert "there is no dataset.json in it" in refused(mmrec("data", "info", tmp_path))
 
+    def test_another_s_card_cannot_steer_the_terminal(self, prepared, tmp_path):
+        card = {
+            "notes": ["a\x1b]0;owned\x07b\nusers 9"],
+            "\x9b2J": {"user\u202eid": "\x1b[2J\x08"},
+            "steps": [{"af\x07ter": "\x9bread"}],
+        }
+        MultimodalDataset.load(prepared).replace(card=card).save(tmp_path / "sent")
+        result = mmrec("data", "info", tmp_path / "sent")
+        assert result.exit_code == 0 and readable(result.stdout)
+        assert "- a ]0;owned b users 9" in result.stdout and "af ter  read" in result.stdout
+        assert json.loads(mmrec("data", "info", tmp_path / "sent", "--json").stdout)["card"] == card
+
+    def test_a_long_list_is_cut_on_the_screen_alone(self, prepared, tmp_path):
+        card = {"notes": [f"note {n}" for n in range(10)], "pictures": {"grey": [f"{n}.png" for n in range(50_000)]}}
+        MultimodalDataset.load(prepared).replace(card=card).save(tmp_path / "full")
+        lines = [line.strip() for line in mmrec("data", "info", tmp_path / "full").stdout.splitlines()]
+        assert lines[lines.index("notes:") + 1 : lines.index("pictures:")] == [f"- note {n}" for n in range(10)]
+        assert lines[lines.index("grey:") + 1 :] == [
+            *(f"- {n}.png" for n in range(5)),
+            "- and 49,995 more: `mmrec data info --json` has all",
+        ]
+        assert json.loads(mmrec("data", "info", tmp_path / "full", "--json").stdout)["card"] == card
+
     def test_debug_shows_the_traceback(self, tmp_path):
         result = mmrec("--debug", "data", "info", tmp_path / "gone")
         assert result.exit_code == 1 and "there is no data set" in str(result.exception)
@@ -165,6 +193,8 @@ class TestBazaar:
 
     def test_mistakes(self, built, tmp_path):
         assert "--out goes with --rebuild" in refused(mmrec("data", "bazaar", "--out", tmp_path / "shop"))
+        line = refused(mmrec("data", "bazaar", "--seed", 5))
+        assert line == "mmrec: --seed 5 goes with --rebuild: the embedded shop is the one that grew from seed 0."
         assert built == []
 
 
@@ -272,10 +302,45 @@ def test_a_metric_that_no_row_has_is_one_line(tmp_path):
     assert "0.5" in mmrec("results", tmp_path, "--metric", "recall@20").stdout
 
 
+def write_rows(folder: Path, *rows: dict) -> None:
+    for n, row in enumerate(rows):
+        (folder / f"r{n}").mkdir()
+        (folder / f"r{n}" / "row.json").write_text(json.dumps({"format": FORMAT, "id": f"r{n}"} | row))
+
+
+def test_another_s_rows_cannot_steer_the_terminal(tmp_path, monkeypatch):
+    title = "\x1b]0;owned\x07"
+    write_rows(tmp_path, {"method": f"m{title}f", "seed": 0, f"set {title}": 1}, {"method": "mf", f"set {title}": 2})
+    shown = mmrec("results", tmp_path).stdout
+    assert readable(shown) and "m ]0;owned f" in shown and "set  ]0;owned" in shown
+    assert readable(refused(mmrec("results", tmp_path, "--metric", "recall")))
+    failed = pd.DataFrame({"x": [1, 2], "error": [None, f"cell 3: ValueError: {title}\x9b2J\u2028"]})
+    monkeypatch.setattr(lessons, "sweep_lesson", lambda *_, **__: failed)
+    result = mmrec("sweep", "lesson.ipynb", "-p", "x", "1,2")
+    assert result.exit_code == 1 and readable(result.stdout) and len(result.stdout.splitlines()) == 5
+
+
+def test_a_reference_is_a_value_of_any_column(tmp_path):
+    pytest.importorskip("statsmodels")
+    rows = [{"method": "micro", "set k": k, "seed": seed, "recall@20": k / 100 + seed / (40 + k), "ndcg@20": 0.1}
+            for k in (5, 10) for seed in (0, 1, 2)]  # fmt: skip
+    write_rows(tmp_path, *rows, {"method": "popularity", "seed": 0, "recall@20": 0.1, "ndcg@20": 0.1})
+    shown = mmrec("results", tmp_path, "--by", "set k", "--reference", 10)
+    assert shown.exit_code == 0, shown.output
+    assert [line.split()[0] for line in shown.stdout.splitlines()[-2:]] == ["5", "10"]
+    assert "p (Holm)" in shown.stdout
+    line = refused(mmrec("results", tmp_path, "--by", "set k", "--reference", 7))
+    assert "there is no set k '7'; there are 5, 10" in line
+    line = refused(mmrec("results", tmp_path, "--reference", "micro"))
+    assert line.startswith("mmrec: --reference micro goes with --by: name the column that has this value")
+
+
 @pytest.mark.parametrize(
     ("text", "values"),
     [
         ("5,10,20", [5, 10, 20]),
+        ("-1,0", [-1, 0]),
+        ("-.5", ["-.5"]),
         ("mf,micro", ["mf", "micro"]),
         ("0.5", [0.5]),
         ("", [""]),
@@ -306,6 +371,15 @@ def test_values_of_a_sweep(text, values, monkeypatch):
 
 def test_a_sweep_over_no_value():
     assert "-p k []: the list has no value" in refused(mmrec("sweep", "lesson.ipynb", "-p", "k", "[]"))
+
+
+def test_an_option_that_there_is_not_is_no_value():
+    line = refused(mmrec("sweep", "lesson.ipynb", "--sav", "x", "-p", "k", "1"))
+    assert line == (
+        "mmrec: there is no option --sav; `mmrec sweep --help` lists them. A value that begins so is written "
+        "NAME=VALUES, as in -p x=--sav."
+    )
+    assert "there is no option --thread; " in refused(mmrec("sweep", "lesson.ipynb", "-p", "k", "1", "--thread=2"))
 
 
 def test_methods_are_listed(monkeypatch):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -224,3 +225,23 @@ def test_a_server_for_notebooks_is_started_with_the_same_choice(repository: Path
     assert environment["variables"] == {"GOMP_SPINCOUNT": SPIN}
     assert f"export GOMP_SPINCOUNT ?= {SPIN}\n" in (repository / "Makefile").read_text()
     assert f"`GOMP_SPINCOUNT={SPIN}`" in (repository / "notebooks" / "teaching.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("given", [{}, {"HF_HUB_OFFLINE": "0"}], ids=["nothing set", "online asked for"])
+def test_models_are_downloaded_by_people_alone(given: dict[str, str], repository: Path, tmp_path: Path) -> None:
+    """Lesson 12 recommends one; what runs by itself needs none. The shell of the recipes says what they would see."""
+    shell = tmp_path / "shell"
+    shell.write_text('#!/bin/sh\necho "offline=${HF_HUB_OFFLINE-unset}"\n')
+    shell.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"} | given
+
+    def seen(target: str) -> set[str]:
+        call = ["make", "--silent", "--assume-old=env", f"SHELL={shell}", target]
+        said = subprocess.run(call, cwd=repository, env=environment, capture_output=True, text=True, check=True)
+        return set(re.findall("offline=(.*)", said.stdout))
+
+    for target in ("lab", "voila"):
+        assert seen(target) == {given.get("HF_HUB_OFFLINE", "unset")}, target
+    for target in ("test", "demo", "notebooks", "figures", "site", "tuning", "bench", "coverage", "oldest"):
+        assert seen(target) == {"1"}, target

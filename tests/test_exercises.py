@@ -69,12 +69,13 @@ def test_what_is_not_known_is_refused_in_a_sentence():
 
 BY_HAND = {
     "03-3": 0.09017,  # exp(1 / 0.09017) = 65,500
+    "04-1": 4.6,  # log(1 + exp(-4.6)) = 0.01
     "06-1": math.log((math.e**2 + 1 + math.e**1.2 + math.e**1.6) / (math.e**2 + 1)),
-    "06-3": 450 / 9,
+    "06-3": 22_500 / 81,
     "08-1": 0.0211,
     "09-1": 9,
-    "09-2": 0.0092,
-    "10-1": 0.08,
+    "09-2": np.array([0.0092, 0.0]),
+    "10-1": np.array([0.08, 0.2221]),
 }
 
 
@@ -226,6 +227,13 @@ def test_titles_alone_are_encoded_and_trained_on():
     assert exercises.check("12-A", own, data=shop, encoder=Letters(), settings=SETTINGS) == "right"
 
 
+def test_the_weight_that_validation_likes_best():
+    grid = pd.DataFrame({"weight": [0.3, 1.0, 3.0], "bpr best metric": [0.1, 0.3, 0.2], "recall@20": [0.4, 0.1, 0.2]})
+    assert exercises.check("13-B", 1.0, grid=grid) == "right"
+    assert exercises.check("13-B", 0.3, grid=grid).startswith("not yet")
+    assert exercises.check("13-B", 0.3, grid=None) == "these data cannot tell"
+
+
 def test_the_share_of_the_gain_that_survives_a_shuffle():
     gains = {"lightgcn, no content": 0.0, "micro, both": 0.04, "micro, both shuffled": 0.01}
     runs = pd.DataFrame({"against no content": gains})
@@ -331,6 +339,13 @@ def test_a_parting_is_right_up_to_rounding():
     assert check_extract(lambda e: torch.tensor([[2.0, 2 + 2**0.5]])) == "right"
     assert check_extract(lambda e: torch.tensor([[2.0, 3.4]])).startswith("not yet")
     assert check_extract(torch.zeros_like).startswith("not yet")
+
+
+def test_a_claim_of_ones_own_has_two_recipes_and_one_claim():
+    verdict = checker("08_ablations", "verdict")
+    study = mm.experiments.STUDIES["MICRO Table 6"]
+    assert verdict(None) == "not yet answered"
+    assert verdict(study) == "not yet: two recipes and one claim"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,18 @@ def test_points_of_a_study_name_its_metric() -> None:
     rows = pd.DataFrame({"label": ["a", "b"], "value": [0.1, 0.2], "metric": "recall@20"})
     assert plots.method_points(rows, "value").axes[0].get_xlabel() == "recall@20"
     assert plots.method_points(rows.drop(columns="metric"), "value").axes[0].get_xlabel() == "value"
+    assert plots.method_points(rows, "value", x="recall@20, 95 %").axes[0].get_xlabel() == "recall@20, 95 %"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_run_that_failed_leaves_the_others_their_point() -> None:
+    rows = pd.DataFrame({"label": ["a", "a", "a", "b"], "recall@20": [0.1, np.nan, 0.3, np.nan]})
+    rows = rows.assign(low=rows["recall@20"] - 0.05, high=rows["recall@20"] + 0.05)
+    for part in (rows, rows.drop(columns=["low", "high"])):
+        ax = plots.method_points(part).axes[0]
+        assert [text.get_text() for text in ax.texts] == ["0.200"] and ax.texts[0].xy == pytest.approx((0.2, 0))
+        assert list(ax.lines[0].get_xdata()) == [0.1, 0.3]
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
 
 
 def test_a_panel_is_a_term_or_the_metric() -> None:
@@ -108,6 +120,22 @@ def test_stages_stand_one_after_the_other() -> None:
     ax = plots.training_curves(pd.DataFrame(EPOCHS + second)).axes[0]
     assert list(ax.lines[0].get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
     assert list(ax.lines[1].get_xdata()) == [5.5, 5.5]
+
+
+def test_only_borders_that_all_runs_share_are_drawn() -> None:
+    def run(*stages: tuple[str, int]) -> pd.DataFrame:
+        rows = [row | {"stage": name} for name, epochs in stages for row in EPOCHS[:epochs]]
+        return pd.DataFrame(rows)
+
+    def borders(runs: dict[str, pd.DataFrame]) -> list[float]:
+        lines = plots.training_curves(runs).axes[0].lines
+        return [line.get_xdata()[0] for line in lines if line.get_linestyle() == "--"]
+
+    whole = run(("a", 2), ("b", 3), ("c", 2))
+    assert borders({"one": whole, "same": run(("a", 2), ("b", 3), ("c", 1))}) == [2.5, 5.5]
+    assert borders({"one": whole, "stopped": run(("a", 2), ("b", 1), ("c", 5))}) == [2.5]
+    assert borders({"one": whole, "other": run(("a", 1), ("b", 4), ("c", 2))}) == [5.5]
+    assert borders({"one": whole, "short": run(("c", 4))}) == []
 
 
 def test_an_empty_history_says_what_to_do() -> None:

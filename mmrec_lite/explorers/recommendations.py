@@ -31,8 +31,8 @@ class RecommendationsExplorer(Explorer):
     """Choose a user: what they took in training, and what each method puts first; held-out items are framed.
 
     `models` maps a label to a trained method, three at most. Users without training or test items are left out;
-    ``ValueError`` where nobody is left. A bar
-    below a picture is the item's attention to each modality, where a method has one. With a modality switched off
+    ``ValueError`` where nobody is left. A bar below a picture is the item's attention to each modality, where a method
+    has one. With a modality switched off
     (`methods.switches.modalities_off`: missing when scoring, the weights stay) items that were not there before are
     marked "new".
     """
@@ -62,15 +62,15 @@ class RecommendationsExplorer(Explorer):
             }
         )
 
-    def ranked(self, label: str, user: int, off: str = NOTHING) -> np.ndarray:
-        """Return a method's best items for a user, with a modality switched off or not; kept by blocks.
+    def ranked(self, label: str, place: int, off: str = NOTHING) -> np.ndarray:
+        """Return a method's best items for the user at a place, with a modality switched off or not; kept by blocks.
 
         k items, fewer where the user has fewer left.
         """
-        block = user // BLOCK
+        block = place // BLOCK
         if (label, off, block) not in self._ranked:
             model = self.models[label]
-            users = np.arange(block * BLOCK, min((block + 1) * BLOCK, self.split.n_users))
+            users = self.users[block * BLOCK : (block + 1) * BLOCK]  # one without a history could not be ranked
             if off not in switchable(model):
                 self._weights[label, off] = _by_modality(attention(model))
                 self._ranked[label, off, block] = best_items(model, self.split, users, self.k)[0]
@@ -78,7 +78,7 @@ class RecommendationsExplorer(Explorer):
                 with modalities_off(model, [off]):
                     self._weights[label, off] = _by_modality(attention(model))
                     self._ranked[label, off, block] = best_items(model, self.split, users, self.k)[0]
-        best = self._ranked[label, off, block][user % BLOCK]
+        best = self._ranked[label, off, block][place % BLOCK]
         return best[best >= 0]  # -1 fills up where fewer are left
 
     def shelves(self, place: int, part: str, off: str = NOTHING) -> list[Shelf]:
@@ -89,11 +89,11 @@ class RecommendationsExplorer(Explorer):
         held = wanted[1][wanted[0] == user]
         rows = [Shelf(f"user {user}", history[::-1], f"{len(history)} taken,\nthe latest first")]
         for label in self.models:
-            items = self.ranked(label, user, off)
+            items = self.ranked(label, place, off)
             hits = np.isin(items, held)
             note, words = f"{hits.sum()} of {len(held)} found\nin the top {self.k}", ()
             if off != NOTHING:
-                new = ~np.isin(items, self.ranked(label, user))
+                new = ~np.isin(items, self.ranked(label, place))
                 moved = off in switchable(self.models[label])
                 note += f",\n{new.sum()} new without\n{off}" if moved else ",\nunchanged"
                 words = [f"new: {self._title(i)}" if n else self._title(i) for i, n in zip(items, new, strict=True)]

@@ -20,20 +20,26 @@ __all__ = ["StudiesExplorer"]
 class StudiesExplorer(Explorer):
     """Choose a table or figure: ours (all seeds) left, the paper's data sets right, the verdicts in words.
 
-    `rows` are those of ``run_studies``; by default what was measured for the reproduction page.
+    `rows` are those of ``run_studies``; by default what was measured for the reproduction page. `study` is shown first.
     """
 
     title = "The papers' tables and figures, measured here and printed there"
 
-    def __init__(self, rows: pd.DataFrame | None = None):
+    def __init__(self, rows: pd.DataFrame | None = None, study: str | None = None):
         self.rows = measured() if rows is None else rows
         names = [name for name in STUDIES if name in set(self.rows["study"])]
         if not names:
             raise ValueError("StudiesExplorer: the rows hold no study; run_studies gives such rows.")
+        if study is not None and study not in names:
+            raise ValueError(f"StudiesExplorer: the rows hold no study {study!r}, but {', '.join(names)}.")
         layout = widgets.Layout(width="30em")
         options = [(f"{name}: {STUDIES[name].title}", name) for name in names]
         super().__init__(
-            {"study": widgets.Dropdown(options=options, description="artefact", style=LABEL, layout=layout)}
+            {
+                "study": widgets.Dropdown(
+                    options=options, value=study or names[0], description="artefact", style=LABEL, layout=layout
+                )
+            }
         )
 
     def render(self, params: dict[str, Any]) -> Figure:

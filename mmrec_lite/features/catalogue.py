@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset
 
@@ -16,6 +17,8 @@ from .pictures import MAX_PIXELS, PictureReport
 from .text import TextEncoder, encode_sentences
 
 __all__ = ["add_features"]
+
+_OF_TEXTS = ("sentences", "reviews", "keywords")  # sequences in the space of the text encoder
 
 
 def add_features(
@@ -41,20 +44,27 @@ def add_features(
     pictures below `image_root`: those in the column `images` (several an item, separated by "|"), or in `image`, or by
     item id in ``pictures``; with both and ``keywords`` > 0 the sequence "keywords" (``vocabulary``: any words, else
     those of the texts; left out, as the card says, where the image encoder knows no more than ``keywords`` of them). An
-    item whose pictures are all unusable loses them and lacks the modality. Vectors are stored in float16. Raises
-    `DataError` where there is nothing to encode. Source: MP4SR Eq. 1-2, MCPTR Eq. 3.
+    item whose pictures are all unusable loses them and lacks the modality. Vectors are stored in float16.
+
+    Nothing of an earlier encoder stays beside this one's: a sequence that is not made here is encoded again from its
+    wording, or left out, as the card's notes say; so are the keywords of pictures that are encoded again without
+    ``text``. A column `keywords` that is not the words of such a sequence is the caller's and becomes `keywords_given`.
+    Raises `DataError` where there is nothing to encode. Source: MP4SR Eq. 1-2, MCPTR Eq. 3.
     """
-    report = PictureReport()
+    report, notes = PictureReport(), []
     changes: dict = {name: dict(getattr(data, name)) for name in ("features", "present", "sequences", "texts")}
     encoders: dict = dict(data.card.get("encoders", {}))
-    items = data.items
+    items, spoken = data.items, []
     words = _texts(data) if text is not None or image is not None else []
     if image is not None:
         names = _names(data, pictures)
         image.width  # noqa: B018  (loads the model: one that cannot be had costs no encoding of texts)
+    if image is not None or not keywords:  # the words of pictures as another encoder saw them
+        for there in (changes["sequences"], changes["texts"], encoders):
+            there.pop("keywords", None)
     if text is not None:
         text.cache = cache if cache is not None else text.cache
-        _add_texts(data, text, words, changes, sentences, reviews, language, progress)
+        notes += _add_texts(data, text, words, changes, sentences, reviews, language, progress)
         encoders["text"] = {"model": text.model, "sha256": text.fingerprint, "sentences": f"pysbd, {language}"}
     if image is not None:
         vectors, present, report = encode_pictures(
@@ -63,19 +73,41 @@ def add_features(
         if not present.any():
             raise DataError(f"add_features: not one picture can be used: {report.card()['unusable']}.")
         changes["features"]["image"], changes["present"]["image"] = vectors.astype(np.float16), present
-        bad = {name for kind in report.unusable.values() for name in kind}
-        items = items.assign(image=[next((n for n in entry if n not in bad), "") for entry in names])
-        if "images" in items:  # or `save` would look for pictures that are not there
-            several = items["images"].astype(object).fillna("").map(str).str.split("|")
-            items = items.assign(images=["|".join(n for n in entry if n not in bad) for entry in several])
+        items = _usable(items, names, report)
         encoders["image"] = {"model": image.model, "pretrained": image.pretrained, "sha256": image.fingerprint}
         if text is not None and keywords:
             spoken, encoders["keywords"] = _spoken(vectors, image, words, vocabulary, keywords)
-            if spoken:
-                _add_sentences("keywords", spoken, text, changes, progress)
-                items = items.assign(keywords=["".join(row) for row in spoken])
+        elif keywords and "keywords" in data.sequences:
+            encoders["keywords"] = "left out: the pictures were encoded again without a text encoder for their words"
+    if spoken:
+        _add_sentences("keywords", spoken, text, changes, progress)
+    if spoken or "keywords" not in changes["sequences"]:
+        items = _with_keywords(items, spoken, "keywords" in data.sequences, notes)
     card = data.card | {"encoders": encoders} | ({"pictures": report.card()} if image is not None else {})
+    card |= {"notes": [*data.card.get("notes", []), *notes]} if notes else {}
     return data.replace(items=items, card=card, **changes), report
+
+
+def _usable(items: pd.DataFrame, names: list[list[str]], report: PictureReport) -> pd.DataFrame:
+    """The items without the names of pictures that cannot be used: `save` would look for them."""
+    bad = {name for kind in report.unusable.values() for name in kind}
+    items = items.assign(image=[next((n for n in entry if n not in bad), "") for entry in names])
+    if "images" in items:
+        several = items["images"].astype(object).fillna("").map(str).str.split("|")
+        items = items.assign(images=["|".join(n for n in entry if n not in bad) for entry in several])
+    return items
+
+
+def _with_keywords(items: pd.DataFrame, spoken: list[list[str]], ours: bool, notes: list[str]) -> pd.DataFrame:
+    """The items with the pictures' words, if any, in the place of those that were `ours`; the caller's own are kept."""
+    if ours:
+        items = items.drop(columns="keywords", errors="ignore")
+    if not spoken:
+        return items
+    if "keywords" in items:
+        items = items.rename(columns={"keywords": "keywords_given"})
+        notes.append("items: the column keywords is now keywords_given, for keywords are the words of the pictures")
+    return items.assign(keywords=["".join(row) for row in spoken])
 
 
 def _spoken(
@@ -118,7 +150,8 @@ def _add_texts(
     reviews: bool,
     language: str,
     progress: bool,
-) -> None:
+) -> list[str]:
+    """Make the feature and the sequences of texts; returns notes on what could not be made."""
     present = np.array([bool(word) for word in words], dtype=bool)
     if not present.any():
         raise DataError(
@@ -127,11 +160,27 @@ def _add_texts(
     vectors = encoder.encode(words, progress=progress)
     vectors[~present] = 0
     changes["features"]["text"], changes["present"]["text"] = vectors.astype(np.float16), present
+    made = set()
     if sentences:
         _add_sentences("sentences", words, encoder, changes, progress, language=language)
+        made.add("sentences")
     if reviews and "review" in data.interactions and (data.interactions["review"] != "").any():
         written = data.interactions["review"].tolist()
         _add_sentences("reviews", written, encoder, changes, progress, language=language, rows="interactions")
+        made.add("reviews")
+    others = [name for name in _OF_TEXTS if name in changes["sequences"] and name not in made]
+    return [note for name in others for note in _encode_again(name, encoder, changes, progress)]
+
+
+def _encode_again(name: str, encoder: TextEncoder, changes: dict, progress: bool) -> list[str]:
+    """Bring a sequence of an earlier encoder into this one's space, by its wording; without that it goes, as noted."""
+    sequence, wording = changes["sequences"].pop(name), changes["texts"].pop(name, None)
+    if wording is None:
+        return [f"the sequence {name} is left out: its wording is not kept, so {encoder.model} cannot encode it again"]
+    vectors = encoder.encode(wording, progress=progress).astype(np.float16)
+    changes["sequences"][name] = IndexedVectors(vectors, sequence.index, rows=sequence.rows)
+    changes["texts"][name] = wording
+    return []
 
 
 def _add_sentences(

@@ -13,6 +13,7 @@ from mmrec_lite.data.storage import PICTURE_FORMATS
 
 from .cache import folder_fingerprint, model_fingerprint
 from .device import choose_device
+from .text import offline_hint
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ class ImageEncoder:
     tag of that name or the path of a checkpoint. ``device`` is "auto" (Lightning Fabric's choice), "cpu", "cuda", ...
     Nothing is loaded before the first use. For files of unknown origin use `encode_pictures`, which reports the bad
     ones and keeps what it encoded. Raises ImportError naming the extra if open_clip is missing, ValueError if the
-    weights are not found.
+    weights are not found, or named where the model has its own.
     """
 
     def __init__(
@@ -53,9 +54,15 @@ class ImageEncoder:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-        if ":" not in model and model != "bazaar" and pretrained is None:
+        whole = ":" in model or model == "bazaar"  # weights and all
+        if not whole and pretrained is None:
             raise ValueError(
                 f"'{model}' without weights would give random vectors: name `pretrained`, a tag or a checkpoint."
+            )
+        if whole and pretrained is not None:  # open_clip would ignore it
+            raise ValueError(
+                f"'{model}' has weights of its own: leave out `pretrained` ('{pretrained}'), which goes with a model's "
+                f"name such as 'ViT-B-32'."
             )
         self.model = model
         self.pretrained = None if pretrained is None else str(pretrained)
@@ -151,7 +158,8 @@ class ImageEncoder:
                 tokenizer = open_clip.get_tokenizer(name)
             except (RuntimeError, OSError, ValueError) as error:
                 raise ValueError(
-                    f"the picture model '{self.model}' (pretrained={self.pretrained!r}) could not be loaded: {error}"
+                    f"the picture model '{self.model}' (pretrained={self.pretrained!r}) could not be "
+                    f"loaded{offline_hint(error)}: {error}"
                 ) from error
             self._loaded = (model.eval(), preprocess, tokenizer)
         return self._loaded

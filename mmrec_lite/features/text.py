@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -108,12 +107,22 @@ class TextEncoder:
                 with _no_bars():  # loading has a progress bar of its own, which would stay in a notebook
                     self._loaded = SentenceTransformer(source, device=str(choose_device(self.device)))
             except (OSError, ValueError) as error:  # older versions raise the one, newer the other
-                hint = "; HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
                 raise ValueError(
-                    f"the text model '{self.model}' was not found{hint}: give a sentence-transformers name, a local "
-                    f"folder, or 'offline' for the packaged MiniLM. ({error})"
+                    f"the text model '{self.model}' was not found{offline_hint(error)}: give a sentence-transformers "
+                    f"name, a local folder, or 'offline' for the packaged MiniLM. ({error})"
                 ) from error
         return self._loaded
+
+
+def offline_hint(error: BaseException | None) -> str:
+    """Words for a model's error where HF_HUB_OFFLINE refused the download behind it; none elsewhere."""
+    from huggingface_hub import constants, errors
+
+    while constants.HF_HUB_OFFLINE and error is not None:
+        if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+            return "; HF_HUB_OFFLINE is set"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 @contextmanager

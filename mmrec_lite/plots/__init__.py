@@ -14,7 +14,13 @@ from mmrec_lite.plots.maps import MapPanel, map_sheet, point_places
 from mmrec_lite.plots.recommendations import Shelf, recommendation_panel
 from mmrec_lite.plots.runs import run_curves
 from mmrec_lite.plots.similarity import cosine_histograms
-from mmrec_lite.plots.studies import cost_and_quality, loss_against_loss, sensitivity, study_beside_paper
+from mmrec_lite.plots.studies import (
+    claim_verdicts,
+    cost_and_quality,
+    loss_against_loss,
+    sensitivity,
+    study_beside_paper,
+)
 from mmrec_lite.plots.style import COLOURS, MARKERS, img, new_figure, png, save_figure, show, style_axes
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "MapPanel",
     "NeighbourRow",
     "Shelf",
+    "claim_verdicts",
     "cosine_histograms",
     "cost_and_quality",
     "draw_matrix",

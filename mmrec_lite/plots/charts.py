@@ -23,19 +23,22 @@ def training_curves(history: Any, size: tuple[float, float] | None = None) -> Fi
     """Draw each named loss term, and the validation metric, over the epochs; one panel each, on its own scale.
 
     `history` is a ``History``, its frame, or a mapping label -> either: then each run is a line in every panel. A
-    star marks the best epoch. Stages stand one after the other, a dashed line between them.
+    star marks the best epoch. Stages stand one after the other, a dashed line between them where all runs change at
+    the same epoch: after early stopping they may not.
     """
     runs = dict(history) if isinstance(history, Mapping) else {"": history}
     frames = {label: _frame(run) for label, run in runs.items()}
     names = list(dict.fromkeys(c for frame in frames.values() for c in frame if c not in NOT_A_TERM))
     names.sort(key=lambda name: name.startswith("valid "))
+    borders = zip(*map(_stage_ends, frames.values()), strict=False)
+    common = [steps[0] for steps in borders if len(set(steps)) == 1]
     figure, axes = new_figure(1, len(names), size or (min(3.1 * len(names), 11), 2.7))
     for name, ax in zip(names, axes[0], strict=True):
         style_axes(ax, name, "epoch")
         for place, (label, frame) in enumerate(frames.items()):
             if name in frame:
                 _curve(ax, frame[["step", name]].dropna(), place, label)
-        for step in _stage_ends(next(iter(frames.values()))):
+        for step in common:
             ax.axvline(step, color=GREY, linestyle="--", linewidth=1)
     if len(frames) > 1:
         axes[0, -1].legend(frameon=False, fontsize=FONT - 2)
@@ -70,28 +73,34 @@ def method_points(
     references: Mapping[str, float] | None = None,
     size: tuple[float, float] | None = None,
     form: str = "{:.3f}",
+    x: str = "",
 ) -> Figure:
-    """Draw one line a method: every run as a pale point, their mean as a marker, ± one standard deviation as a bar.
+    """Draw one line a method: every run as a pale tick, their mean as a point, ± one standard deviation as a bar.
 
+    A run that failed has no figure and is left out; a method without any keeps its line, empty.
     `rows` holds one row a run (as ``mm.sweep`` returns); `by` names the method's column. Where there are columns
     `low` and `high`, they are the interval instead. `references` are vertical lines with a name (a ceiling, a floor).
-    The axis is named by the column, or by `metric` where the column is a study's "value".
+    The axis is named `x`, else by the column, or by `metric` where the column is a study's "value".
     """
     groups = rows.groupby(by, sort=False)
     names = list(groups.groups)
     figure, axes = new_figure(1, 1, size or (9, 1.0 + 0.42 * len(names)))
     named = str(rows["metric"].iloc[0]) if value == "value" and "metric" in rows else value
-    ax = style_axes(axes[0, 0], x=named, grid="x")
+    ax = style_axes(axes[0, 0], x=x or named, grid="x")
+    colour = COLOURS[0]  # of all: the line's name tells them apart
     for place, (_, group) in enumerate(groups):
+        group = group.dropna(subset=[value])
+        if group.empty:
+            continue
         values = group[value].to_numpy(dtype=float)
-        mean, colour = values.mean(), COLOURS[place % 7]
+        mean = values.mean()
         if {"low", "high"} <= set(rows):
             reach = [[mean - group["low"].mean()], [group["high"].mean() - mean]]
         else:
             reach = values.std(ddof=1) if len(values) > 1 else None
         if len(values) > 1:
             ax.plot(values, np.full(len(values), place), "|", color=colour, alpha=0.6, markersize=11)
-        ax.errorbar(mean, place, xerr=reach, fmt=MARKERS[place % 7], color=colour, markersize=8, capsize=4)
+        ax.errorbar(mean, place, xerr=reach, fmt="o", color=colour, markersize=8, capsize=4)
         label = {"textcoords": "offset points", "ha": "center", "fontsize": FONT - 2}
         ax.annotate(form.format(mean), (mean, place), (0, 8), **label)
     for name, at in (references or {}).items():

@@ -13,6 +13,7 @@ import pandas as pd
 from mmrec_lite.data import DataError, MultimodalDataset
 from mmrec_lite.data.storage import image_bytes
 from mmrec_lite.plots.style import COLOURS, DPI, FONT, GREY, HATCHES, INK
+from mmrec_lite.printing import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ def item_title(data: MultimodalDataset, item: int) -> str:
     """The title of an item, in one line of characters that can be printed; its id where there is none."""
     titles = data.items["title"] if "title" in data.items else data.items["item_id"]
     title = titles.iloc[item]
-    words = "".join(c if c.isprintable() else " " for c in title).split() if isinstance(title, str) else ()
+    words = printable(title).split() if isinstance(title, str) else ()
     return " ".join(words) or str(data.items["item_id"].iloc[item])
 
 

@@ -36,7 +36,7 @@ class Shelf:
 
 def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns: int = 10) -> Figure:
     """Draw one shelf of pictures a row; hits get a thick green frame and a tick, so that colour never stands alone."""
-    names = list(dict.fromkeys(name for row in rows for name in row.parts))
+    names = sorted({name for row in rows for name in row.parts})  # image is blue wherever there is one
     sheet = Sheet(LABELS + columns * STEP_X + 10, len(rows) * STEP_Y + 6 + (24 if names else 0))
     for place, row in enumerate(rows):
         y = place * STEP_Y + 6

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mmrec_lite.plots.style import COLOURS, FONT, GREY, MARKERS, new_figure, style_axes
+from mmrec_lite.plots.style import COLOURS, DPI, FONT, GREY, MARKERS, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["cost_and_quality", "loss_against_loss", "sensitivity", "study_beside_paper"]
+__all__ = ["claim_verdicts", "cost_and_quality", "loss_against_loss", "sensitivity", "study_beside_paper"]
 
 PANELS = 3  # of `sensitivity` in a row
 
@@ -55,6 +55,52 @@ def _printed(ax: Axes, printed: pd.DataFrame, labels: list[str], names: Mapping[
         look = {"color": COLOURS[(number + 1) % 7], "marker": MARKERS[(number + 1) % 7]}
         ax.plot([v for _, v in known], [place for place, _ in known], linestyle=":", label=dataset, **look)
     ax.legend(frameon=False, fontsize=FONT - 2)
+
+
+VERDICTS = {"agrees": 2, "not told apart": 6, "reversed": 1}  # colour and marker
+
+
+def claim_verdicts(claims: pd.DataFrame, columns: int = 2) -> Figure:
+    """Draw each claim's difference in units of the noise, a panel a paper; right of the grey band it is borne out.
+
+    `claims` is what ``experiments.judge`` returns, of several studies one below the other, indexed by the study's name
+    ("MICRO Table 5"). Papers are shared out so that the columns of panels are about equally high.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    papers = dict(iter(claims.groupby(claims.index.str.split().str[0], sort=False)))
+    stacks: list[list[str]] = [[] for _ in range(min(columns, len(papers)))]
+    for paper in sorted(papers, key=lambda name: -len(papers[name])):
+        min(stacks, key=lambda stack: sum(len(papers[p]) for p in stack)).append(paper)
+    height = max(sum(len(papers[p]) + 2.5 for p in stack) for stack in stacks)
+    figure = Figure(figsize=(7 * len(stacks), 0.27 * height + 0.5), dpi=DPI, layout="constrained", facecolor="white")
+    ratio = (claims["difference"] / claims["noise"]).abs()
+    reach = 2 * max(1.0, float(ratio[np.isfinite(ratio)].max()))  # one seed has no noise to compare with
+    for part, stack in zip(figure.subfigures(1, len(stacks), squeeze=False)[0], stacks, strict=True):
+        ratios = [len(papers[paper]) for paper in stack]
+        for paper, ax in zip(stack, part.subplots(len(stack), squeeze=False, height_ratios=ratios)[:, 0], strict=True):
+            _claims(ax, paper, papers[paper], reach)
+    keys = [Line2D([], [], linestyle="", markersize=9, label=name, **_look(name)) for name in VERDICTS]
+    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=FONT)
+    return figure
+
+
+def _look(verdict: str) -> dict[str, str]:
+    return {"color": COLOURS[VERDICTS[verdict]], "marker": MARKERS[VERDICTS[verdict]]}
+
+
+def _claims(ax: Axes, paper: str, claims: pd.DataFrame, reach: float) -> None:
+    style_axes(ax, paper, "difference / noise", grid="x")
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(-reach, reach)
+    ax.axvspan(-1, 1, color="#eeeeee", zorder=0)
+    for place, row in enumerate(claims.itertuples()):
+        ax.plot(row.difference / row.noise, place, markersize=9, **_look(row.verdict))
+    names = claims.index.str.removeprefix(f"{paper} ") + ": " + claims["better"] + " > " + claims["worse"]
+    ax.set_yticks(range(len(claims)), names)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+    ax.set_ylim(len(claims) - 0.5, -0.5)
 
 
 def sensitivity(

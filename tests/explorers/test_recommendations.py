@@ -138,6 +138,28 @@ def test_a_user_with_few_items_left_has_a_short_shelf():
     assert explorer.static([0], off=["nothing", "image"]).get_figheight() > 0
 
 
+def test_users_without_a_history_take_nobody_s_shelf_away():
+    split = mm.split(tiny_shop(per_user=2), "cold-items", seed=0)
+    without = np.setdiff1d(split.users("test"), split.users("train"))
+    assert len(without), "a user whose items are all held out"
+    model = mm.create("content_knn", split)
+    assert not model.knows_newcomers
+    explorer = explorers.RecommendationsExplorer({"looks": model}, split, k=5)
+    assert "Not drawn" not in explorer.status.value and not np.isin(without, explorer.users).any()
+    for place, user in enumerate(explorer.users):
+        history, row = explorer.shelves(place, "held out for the test")
+        assert history.label == f"user {user}"
+        assert list(row.items) == mm.recommend(model, split, int(user), 5)["item"].tolist()
+
+
+def test_the_next_block_begins_where_the_last_ended(explorer, monkeypatch):
+    monkeypatch.setattr(explorers.recommendations, "BLOCK", 7)
+    again = explorers.RecommendationsExplorer(explorer.models, explorer.split, k=5)
+    for place in range(len(again.users)):
+        ours, theirs = (e.shelves(place, "held out for the test") for e in (again, explorer))
+        assert [list(row.items) for row in ours] == [list(row.items) for row in theirs]
+
+
 def test_a_split_in_which_nobody_can_be_shown_is_refused_in_a_sentence():
     split = mm.split(tiny_shop(), "ratio", seed=0)
     user = split.dataset.interactions["user"].to_numpy()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mmrec_lite import plots
-from mmrec_lite.experiments import STUDIES, published
+from mmrec_lite.experiments import STUDIES, judge, published
 
 explorers = pytest.importorskip("mmrec_lite.explorers")
 
@@ -72,3 +72,22 @@ def test_the_explorer_says_what_was_claimed_and_found(rows):
     assert len(explorer.static("PAMD Table 3").axes) == 2
     with pytest.raises(ValueError, match="the rows hold no study"):
         explorers.StudiesExplorer(rows.assign(study="nothing"))
+    with pytest.raises(ValueError, match="hold no study 'MICRO Table 4', but PAMD Table 3"):
+        explorers.StudiesExplorer(rows, study="MICRO Table 4")
+    assert explorers.StudiesExplorer(study="MICRO Table 5").status.value.count("MICRO (NGCF) over CF (NGCF)") == 1
+
+
+def test_verdicts_stand_where_their_difference_is_a_panel_a_paper(rows):
+    claims = pd.concat({"PAMD Table 3": judge(STUDIES["PAMD Table 3"], rows)}).droplevel(1)
+    figure = plots.claim_verdicts(pd.concat([claims, claims.rename({"PAMD Table 3": "MICRO Table 5"})]))
+    panels = {ax.get_title("left"): ax for ax in figure.axes}
+    assert set(panels) == {"PAMD", "MICRO"}
+    for ax in panels.values():
+        assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx(list(claims["difference"] / claims["noise"]))
+        markers = [line.get_marker() for line in ax.lines]
+        names = [text.get_text() for text in figure.legends[0].get_texts()]
+        keys = dict(zip(names, [h.get_marker() for h in figure.legends[0].legend_handles], strict=True))
+        assert markers == [keys[verdict] for verdict in claims["verdict"]]
+        assert next(t.get_text() for t in ax.get_yticklabels()).endswith("PAMD > w/o specific")
+    once = pd.concat({"PAMD Table 3": judge(STUDIES["PAMD Table 3"], rows[rows["seed"] == 0])}).droplevel(1)
+    plots.png(plots.claim_verdicts(once))

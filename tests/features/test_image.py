@@ -74,6 +74,9 @@ def test_a_small_model_learns_two_colours(tmp_path):
 def test_wrong_use_is_refused(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="without weights would give random vectors"):
         ImageEncoder("ViT-B-32")
+    for whole in ("bazaar", f"local-dir:{tmp_path}", "hf-hub:one/model"):
+        with pytest.raises(ValueError, match=f"'{whole}' has weights of its own: leave out `pretrained` .'laion'"):
+            ImageEncoder(whole, "laion")
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         ImageEncoder("bazaar", batch_size=0)
     monkeypatch.setitem(sys.modules, "open_clip", None)
@@ -85,6 +88,15 @@ def test_wrong_use_is_refused(monkeypatch, tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="could not be loaded"):
         ImageEncoder(f"local-dir:{tmp_path / 'nothing'}").encode_texts(["a"])
+
+
+@NEEDS_CLIP
+def test_a_download_that_was_refused_is_called_so(tmp_path):
+    """Tests run with HF_HUB_OFFLINE=1; a folder needs no download."""
+    with pytest.raises(ValueError, match="could not be loaded; HF_HUB_OFFLINE is set: "):
+        ImageEncoder("hf-hub:mmrec-lite/there-is-none").encode([])
+    with pytest.raises(ValueError, match="could not be loaded: "):
+        ImageEncoder(f"local-dir:{tmp_path}").encode([])
 
 
 @NEEDS_CLIP

@@ -97,8 +97,10 @@ def test_the_packaged_model_understands():
 def test_an_unknown_model_is_refused(monkeypatch, tmp_path):
     pytest.importorskip("sentence_transformers")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ValueError, match="was not found"):
+    with pytest.raises(ValueError, match="was not found: "):
         TextEncoder(tmp_path / "nothing").encode(["a"])
+    with pytest.raises(ValueError, match="was not found; HF_HUB_OFFLINE is set: "):
+        TextEncoder("mmrec-lite/there-is-none").encode(["a"])
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         TextEncoder(batch_size=0)
 

@@ -1,0 +1,10 @@
+"""Words of others' data where they are shown: none of them may steer a terminal or break a line."""
+
+from __future__ import annotations
+
+__all__ = ["printable"]
+
+
+def printable(text: str) -> str:
+    """Return `text` with a space for each character that cannot be printed: line breaks, escape sequences' first."""
+    return "".join(c if c.isprintable() else " " for c in text)
