@@ -11,4 +11,4 @@ def check_option(where: str, name: str, value: object, options: Sequence[str]) -
     """Raise ``ValueError`` with the list of options, two or more, unless the value is one of them."""
     if value not in options:
         *others, last = map(repr, options)
-        raise ValueError(f"{where}: {name} = {value!r} is unknown; choose {', '.join(others)} or {last}")
+        raise ValueError(f"{where}: {name} = {value!r} is unknown; choose {', '.join(others)} or {last}.")

@@ -6,5 +6,5 @@ __all__ = ["printable"]
 
 
 def printable(text: str) -> str:
-    """Return `text` with a space for each character that cannot be printed: line breaks, escape sequences' first."""
+    """Return `text` with a space for each character that cannot be printed, such as a line break."""
     return "".join(c if c.isprintable() else " " for c in text)

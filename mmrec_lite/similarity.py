@@ -46,16 +46,18 @@ def users_with_similar_items(
     modality: str,
     ks: Sequence[int] = (5, 10, 15, 20),
     shuffled: bool = False,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> pd.Series:
     """The share of users who took two items of which one is among the k most similar to the other, by k.
 
-    With `shuffled` the items' vectors are permuted with `seed` first: what chance gives to users with so many items.
-    Users without two items of this modality count as not having any. Source: MICRO Table 2.
+    With `shuffled` the items' vectors are permuted with `seed` (0) first: what chance gives to users with so many
+    items. Users without two items of this modality count as not having any. Source: MICRO Table 2.
     """
+    if seed is not None and not shuffled:
+        raise ValueError(f"users_with_similar_items: seed = {seed} is of the permutation; pass shuffled=True as well.")
     unit, taken = _unit(data, modality)
     if shuffled:
-        unit = unit[np.random.default_rng(seed).permutation(len(unit))]
+        unit = unit[np.random.default_rng(seed or 0).permutation(len(unit))]
     if max(ks) >= len(unit):
         raise DataError(f"k = {max(ks)} neighbours were asked for, but only {len(unit)} items have {modality!r}.")
     shares = {}

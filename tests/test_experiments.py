@@ -205,6 +205,17 @@ def test_further_figures_are_those_of_the_function_that_is_asked(shop, tmp_path,
     by = row(figure_of)["further figures by"]
     assert by.startswith(f"{__name__}.figure_of ") and len(trained) == 7
     assert function_id(runs.run) == "mmrec_lite.experiments.runs.run"  # the kit's own: the version is in the id
+    for held in (Figure(1), Figure(1).__call__):  # what it holds is not seen
+        with pytest.raises(ValueError, match=r"must be a function, or a functools\.partial of one"):
+            row(held)
+
+
+class Figure:
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, result):
+        return {"one": self.value}
 
 
 def figure_of(result, name="z"):

@@ -224,7 +224,7 @@ def test_adam_takes_the_papers_steps():
     generator = torch.Generator().manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(5, 3, generator=generator, dtype=torch.float64)) for _ in rates]
     groups = [{"params": [weight], "lr": rate} for weight, rate in zip(weights, rates, strict=True)]
-    optimizer = make_optimizer(Stage("joint", None, None, groups, 1, None))
+    optimizer = make_optimizer(Stage("joint", iter, dict, groups, 1, None))
     expected, first, second = [w.detach().clone() for w in weights], [0.0, 0.0], [0.0, 0.0]
     for t in (1, 2, 3):
         for i, weight in enumerate(weights):
@@ -489,10 +489,12 @@ def test_a_weight_with_two_names_is_written_and_read(split, tmp_path):
         ({"parameters": [{"params": [], "lr": 1.0}, {"lr": 0.1}]}, "parameter group 1 has no 'params'"),
         ({"epochs": -1}, "stage 'x': epochs = -1, but it is a whole number from 0"),
         ({"epochs": 2.5}, "stage 'x': epochs = 2.5"),
+        ({"loss": 5}, "stage 'x': batches and loss, its second and third argument, are functions"),
+        ({"parameters": [torch.nn.Parameter(torch.zeros(1))]}, "group 0 has no 'params'; each group is a dict"),
     ],
 )
 def test_a_stage_is_checked_when_it_is_made(wrong, words):
-    settings = {"batches": None, "loss": None, "parameters": [], "epochs": 1}
+    settings = {"batches": iter, "loss": dict, "parameters": [], "epochs": 1}
     with pytest.raises(ValueError, match=words):
         Stage("x", **settings | wrong)
     Stage("x", **settings | {"epochs": np.int64(3), "monitor": "ndcg@3"})

@@ -56,7 +56,8 @@ def versus(
 ) -> pd.DataFrame:
     """Test every label against a reference, paired by seed: difference, interval, p and p after Holm's correction.
 
-    A pair has the same `seed` and the same `split_seed`, where the rows have both. A run that failed is left out.
+    A pair has the same `seed` and the same `split_seed`, where the rows have both. A run that failed is left out. Pairs
+    that share a split are not independent of each other: with several seeds a split, p is too small.
 
     One row a label but the reference: `difference` (label - reference), `low`, `high`, `p_t` (paired t-test),
     `p_holm` (Holm over all rows: the chance of *any* false alarm among them stays below it), `n` pairs. NaN where
@@ -81,8 +82,8 @@ def versus(
         both = wide[[label, reference]].dropna()
         if len(both) < 2:
             raise ValueError(
-                f"versus: {label!r} and {reference!r} have {len(both)} seeds in common; a test needs 2 or more. "
-                f"Run more seeds."
+                f"versus: {label!r} and {reference!r} have {len(both)} pairs of runs with the same "
+                f"{' and '.join(pair)}; a test needs 2 or more. Run both with the same seeds, or more."
             )
         out[label] = compare(both[label].to_numpy(), both[reference].to_numpy(), metric, confidence)
     table = pd.DataFrame(out).T[["difference", "low", "high", "p_t", "n"]].rename_axis(by).astype({"n": int})

@@ -139,6 +139,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         where = f"stage {self.name!r}"
+        if not (callable(self.batches) and callable(self.loss)):
+            raise ValueError(f"{where}: batches and loss, its second and third argument, are functions.")
         check_option(where, "optimizer", self.optimizer, ("adam", "sgd"))
         if self.monitor is not None and not re.fullmatch(MONITOR, str(self.monitor)):
             raise ValueError(
@@ -148,7 +150,7 @@ class Stage:
         if not isinstance(self.epochs, numbers.Integral) or self.epochs < 0:
             raise ValueError(f"{where}: epochs = {self.epochs!r}, but it is a whole number from 0.")
         for number, group in enumerate(self.parameters):
-            missing = [key for key in ("params", "lr") if key not in group]
+            missing = [key for key in ("params", "lr") if not isinstance(group, dict) or key not in group]
             if missing:
                 raise ValueError(
                     f"{where}: parameter group {number} has no {missing[0]!r}; each group is a dict "
@@ -220,7 +222,8 @@ class Method(nn.Module):
     def forget(self) -> None:
         """Drop what was computed with the weights of a moment ago and kept for scoring; nothing by default.
 
-        Called when training goes on, other weights are loaded or the model moves. Who keeps more drops more.
+        Called when training goes on, other weights are loaded or the model moves. A subclass that keeps more drops it
+        here, too.
         """
 
     def train(self, mode: bool = True) -> Method:
@@ -255,7 +258,7 @@ class Method(nn.Module):
     def pretraining_settings(self) -> dict[str, Any]:
         """Return what must agree between a pre-trained part and a method that takes it over, by name.
 
-        By default all settings. Whose later stages have settings of their own leaves these out, so that one
+        All settings by default. A method whose later stages have settings of their own leaves those out, so that one
         pre-training serves them all.
         """
         return self.config.model_dump(mode="json")

@@ -33,10 +33,12 @@ def code_of(cls: type[Method]) -> str | None:
 def function_id(function: Callable[..., Any]) -> str:
     """Return what tells a function from others: module and name, and, unless it is the kit's own, its code's hash.
 
-    The hash is that of ``code_of``, its first ten digits: two lambdas of one notebook have the same name.
+    The hash is that of ``code_of``, its first ten digits: two lambdas of one notebook have the same name. Raises
+    ``ValueError`` for another object that can be called, and for a method: what it holds is not seen.
     """
     inner = function.func if isinstance(function, functools.partial) else function
-    inner = inner if hasattr(inner, "__qualname__") else type(inner)  # an object that can be called
+    if not isinstance(inner, types.FunctionType | types.BuiltinFunctionType):
+        raise ValueError(f"{function!r} must be a function, or a functools.partial of one with its settings.")
     name = f"{inner.__module__}.{inner.__qualname__}"
     code = _digest(inner.__module__, function if isinstance(function, functools.partial) else inner)
     return f"{name} {code[:10]}" if code else name

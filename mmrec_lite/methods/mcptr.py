@@ -62,7 +62,8 @@ class MCPTR(VectorMethod):
 
     Users have reviews (R) and the user graph (G), items their features (T, V, ...) and the item graph (G). A side none
     of whose modalities is chosen gets free vectors in pre-training, as the paper leaves open. Before fine-tuning has
-    begun the score is that of the pre-trained vectors.
+    begun the score is that of the pre-trained vectors. Fine-tuning again goes on where it was; `load_pretrained`, or a
+    new model, starts from the pre-trained vectors.
     The paper's protocol is `split(..., "ratio", ratios=(0.72, 0.08, 0.2))`.
     """
 
@@ -290,9 +291,9 @@ class MCPTR(VectorMethod):
         return [Stage("pretrain", batches, self.pretraining_loss, groups, c.pretrain_epochs, **options), tune]
 
     def pretraining_settings(self) -> dict[str, Any]:
-        """Return what pre-training depends on; what fine-tuning reads, and the start's scale, may differ."""
+        """Return what pre-training depends on; what fine-tuning reads, and when to stop, may differ."""
         names = ("dim", "graph_layers", "norm", "max_neighbors", "adapter_dim", "temperature", "form", "balanced")
-        names += ("n_negatives", "pretrain_lr", "pretrain_epochs")
+        names += ("n_negatives", "pretrain_lr", "pretrain_epochs", "batch_size")
         own = {name: getattr(self.config, name) for name in names}
         return {"modalities": sorted(self.modalities), "share of cima": self.lam, **own}
 

@@ -287,7 +287,7 @@ class MP4SR(SequenceMethod):
         """Return what pre-training depends on; ids, which modality is scored and all of fine-tuning may differ."""
         names = ("dim", "layers", "heads", "inner", "max_length", "experts", "attention_dim", "sentences")
         names += ("standardize", "temperature", "lam", "rho", "drop", "mixup", "same_item", "own_negatives")
-        names += ("contrast", "warm", "lr", "batch_size", "pretrain_epochs", "pretrain_patience")
+        names += ("contrast", "warm", "lr", "batch_size", "dropout", "pretrain_epochs", "pretrain_patience")
         own = {name: getattr(self.config, name) for name in names}
         variant = "full" if self.config.variant in ("-V", "-T") else self.config.variant
         return {"modalities": sorted(self.modalities), "variant": variant, **own}

@@ -35,6 +35,7 @@ def modalities_off(model: Method, names: Sequence[str]) -> Iterator[Method]:
     chosen = [name for name in switchable(model) if name in names]
     if chosen and len(chosen) == len(switchable(model)):
         raise ValueError(f"{model.name} reads {' and '.join(chosen)} alone; leave one of them on.")
+    model.eval()
     saved = [(held, held.clone(), value) for name in chosen for held, value in _buffers(model, name).items()]
     try:
         for held, _, value in saved:

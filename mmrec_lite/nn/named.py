@@ -17,6 +17,8 @@ class ModulesByName(nn.ModuleDict):
     """
 
     def __setitem__(self, key: str, module: nn.Module) -> None:
+        if not isinstance(key, str) or "." in key or not isinstance(module, nn.Module):
+            raise TypeError(f"{key!r}: {type(module).__name__} is no layer by a name without a dot.")
         self._modules[key] = module
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -51,7 +51,7 @@ def test_holm_by_hand(rows):
 def test_what_cannot_be_tested_is_refused(rows):
     with pytest.raises(ValueError, match="there is no label 'ngcf'; there are micro, mf, lightgcn"):
         versus(rows, "ngcf")
-    with pytest.raises(ValueError, match="have 1 seeds in common"):
+    with pytest.raises(ValueError, match="have 1 pairs of runs with the same seed; a test needs 2"):
         versus(rows[rows["seed"] == 0], "mf")
     with pytest.raises(ValueError, match="no column 'hit@3'"):
         summarise(rows, "hit@3")

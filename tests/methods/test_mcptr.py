@@ -217,6 +217,7 @@ def test_a_saved_pretraining_serves_every_fine_tuning_and_no_other_pretraining(s
     for hyper, words in (
         ({"graph_layers": 3}, r"other settings \(\{'graph_layers': 2\}, here \{'graph_layers': 3\}\)"),
         ({"norm": "sym"}, "'norm': 'row_sqrt'"),
+        ({"batch_size": 7}, "'batch_size': 7"),
         ({"variant": "w/o BCE"}, r"'share of cima': 0.2\}, here \{'share of cima': 1.0"),
     ):
         with pytest.raises(ValueError, match=words):

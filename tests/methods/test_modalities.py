@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mmrec_lite as mm
+from mmrec_lite.nn.named import ModulesByName
 from tests.hardness.worlds import small, whole_shop
 
 NONE = [
@@ -65,3 +66,9 @@ def test_a_feature_may_have_the_name_of_a_modules_attribute(name, pair):
         scores.append(model.score(users).clone())
         assert torch.equal(other.score(users), scores[-1])
     assert torch.equal(*scores)
+
+
+@pytest.mark.parametrize(("key", "module"), [(5, torch.nn.Identity()), ("a.b", torch.nn.Identity()), ("a", 3)])
+def test_what_torch_could_not_keep_is_refused(key, module):
+    with pytest.raises(TypeError, match="is no layer by a name without a dot"):
+        ModulesByName()[key] = module
