@@ -48,6 +48,8 @@ def _plain_column(values: pd.Series, table: str, column: str) -> pd.Series:
             return values
     elif pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty"):
         return values
+    elif (inferred := values.infer_objects()).dtype.kind in "biuf":  # numbers that came as objects
+        return inferred
     is_text = values.isna() | values.map(lambda value: isinstance(value, str))
     row = int(np.argmin(is_text.to_numpy())) if not is_text.all() else 0
     raise DataError(
@@ -138,12 +140,22 @@ def whole_numbers(values: pd.Series, table: str, column: str) -> np.ndarray:
 
 def finite_numbers(values: pd.Series, table: str, column: str) -> np.ndarray:
     """The column as float32; words, missing and infinite values are refused with their row."""
+    values = values.infer_objects()  # numbers may have come as objects
     if values.dtype.kind not in "biuf":
-        row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
-        raise DataError(
-            f"{table}: column {column!r} holds {values.iloc[row]!r:.80} in row {row} where numbers are needed. Write "
-            f"them with a decimal point, as in 4.5, or all of them with a comma in a CSV parted by semicolons."
-        )
+        wrong = next((row for row, value in enumerate(values) if not _is_number(value)), None)
+        if wrong is not None:
+            raise DataError(
+                f"{table}: column {column!r} holds {values.iloc[wrong]!r:.80} in row {wrong} where numbers are needed. "
+                f"Write them with a decimal point, as in 4.5, or all of them with a comma in a CSV parted by "
+                f"semicolons."
+            )
+        text = next((row for row, value in enumerate(values) if isinstance(value, str | bytes)), None)
+        if text is not None:
+            raise DataError(
+                f"{table}: column {column!r} holds a number as text, {values.iloc[text]!r:.80}, in row {text}; convert "
+                f"it with pd.to_numeric."
+            )
+        values = pd.Series([float(value) for value in values], index=values.index, name=values.name)  # such as Decimal
     with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
         array = values.to_numpy().astype(np.float32)
     if not np.isfinite(array).all():

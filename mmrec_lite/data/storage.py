@@ -38,6 +38,7 @@ _ENDINGS = {
 }  # fmt: skip
 PICTURE_FORMATS = tuple(_ENDINGS)
 PICTURE_SUFFIXES = tuple(suffix for endings in _ENDINGS.values() for suffix in endings)
+MASTER_SUFFIXES = _ENDINGS["TIFF"]  # the photographer's original, often beside the picture that shops show
 LARGEST_PICTURE = 2**28  # bytes; an archive of a few kilobytes can unpack to as many gigabytes
 _TABLES = ("users", "items", "interactions")
 _KEYS = {  # of the index -> what stands there
@@ -271,16 +272,23 @@ def _path_inside(root: Path, name: str) -> PurePosixPath:
     return path
 
 
+class LinkOutside(DataError):
+    """A picture that is a link out of its folder, or lies behind one."""
+
+
 def refuse_link_outside(root: Path, path: PurePosixPath | str) -> None:
-    """Raise ``DataError`` where a link below the folder leads out of it: any file could be saved as a picture."""
+    """Raise ``LinkOutside`` where a link below the folder leads out of it: any file could be saved as a picture."""
+    steps = [PurePosixPath(path), *PurePosixPath(path).parents[:-1]]
+    if os.name != "nt" and not any(os.path.islink(root / step) for step in steps):  # Windows has junctions, too
+        return  # resolving would look at every folder above the root, too, for each of a million pictures
     try:
         inside = (root / path).resolve().is_relative_to(root.resolve())
     except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle: whoever reads it says so
         return
     if not inside:
-        raise DataError(
+        raise LinkOutside(
             f"image {str(path)!r} in {root} is a link, or lies behind one, that leads out of it; put the picture "
-            f"itself there."
+            f"itself there, or copy the folder with its links resolved: cp -rL."
         )
 
 

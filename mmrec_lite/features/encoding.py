@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmrec_lite.data.storage import image_bytes
+from mmrec_lite.data.storage import LinkOutside, image_bytes
 
 from .cache import VectorCache, content_key
 from .pictures import MAX_PIXELS, BadPicture, PictureReport, open_picture, read_picture
@@ -164,18 +164,27 @@ def _prepare(
 
 
 def _pixels(picture: Image.Image, name: str, encoder: ImageEncoder) -> torch.Tensor:
+    from PIL import Image
+
+    # What a picture can cause: a catalogue of thousands does not end at one of them.
+    caused = (OSError, ValueError, OverflowError, ZeroDivisionError, Image.DecompressionBombError)
     try:
         return encoder.preprocess(picture)
+    except caused as error:
+        raise BadPicture("corrupt", f"{name} cannot be scaled for the encoder ({error})") from None
     except MemoryError:  # this machine is out of it, and no picture to blame
         raise MemoryError(f"too little memory to scale the picture {name!r} for the encoder") from None
-    except Exception as error:  # a catalogue of thousands does not end at one picture
-        raise BadPicture("corrupt", f"{name} cannot be scaled for the encoder ({error})") from None
+    except Exception as error:  # torch out of memory, a broken encoder: every picture would be "corrupt"
+        error.add_note(f"This happened while the picture {name!r} was scaled for the encoder.")
+        raise
 
 
 def _content(name: str, root: str | Path | None) -> bytes | None:
-    """A file's bytes, None where there is none."""
+    """A file's bytes, None where there is none; a link that leads out of `root` is refused."""
     try:
         return Path(name).read_bytes() if root is None else image_bytes(Path(root), name)
+    except LinkOutside:  # the file is there: to call it missing would hide why it is not read
+        raise
     except (OSError, ValueError):  # a DataError, or a name that no file can have
         return None
 

@@ -20,7 +20,8 @@ __all__ = ["BadPicture", "PictureReport", "pictures_by_item", "read_picture"]
 
 MAX_PIXELS = 50_000_000  # 150 MB as RGB; a photograph of today's cameras has half of it
 # Encoders scale the short side to 224 pixels or so, and the long one with it: 30,000 x 1 pixels, a file of 200 bytes,
-# would become 6.7 million x 224. Up to this many times as long as wide a picture stays below MAX_PIXELS, up to 700.
+# would become 6.7 million x 224. At this ratio a picture scaled to a short side of up to 700 pixels stays below
+# MAX_PIXELS.
 MAX_RATIO = 100
 UNUSABLE = ("missing", "zero bytes", "corrupt", "huge")
 CONVERTED = ("grey", "CMYK", "animated", "transparent", "other mode")

@@ -107,7 +107,8 @@ def test_times_of_every_unit_order_the_rows(tmp_path, source, times, unit, secon
 
 @BOTH
 @pytest.mark.parametrize(("times", "unit", "message"), [
-    ([1_600_000_000, 1_600_000_000_000], None, r"row 1 .* no number of seconds between 1970 and 2099 \(1 such rows\)"),
+    ([1_600_000_000, 1_600_000_000_000], None,
+     r"row 1 .* no number of seconds between 1970 and 2099 \(1 such rows\)\. .*time_unit=\.\.\. \(--time-unit\)"),
     ([1_600_000_000_000, 5_000_000_000_000], None, r"row 1 .* no number of milliseconds between 1970 and 2099"),
     ([1_600_000_000_000], "s", r"row 0 .* no number of seconds"),
     ([1, -1], None, "row 1 .* no number of seconds"),
@@ -121,15 +122,19 @@ def test_times_that_cannot_be_are_refused_with_their_row(tmp_path, source, times
         READERS[source](tmp_path, time_unit=unit)
 
 
-def test_the_parts_of_recbole_may_count_time_in_several_ways(tmp_path):
+def test_the_parts_of_recbole_count_time_in_one_unit(tmp_path):
     parts = {"train": ("ab", [1_600_000_000.5, 1_600_000_000.25]), "valid": ("c", [1_600_000_001]),
-             "test": ("d", [1_700_000_000_000])}  # fmt: skip
+             "test": ("d", [1_700_000_000])}  # fmt: skip
     for part, (items, times) in parts.items():
         rows = "".join(f"u\t{item}\t{time}\n" for item, time in zip(items, times, strict=True))
         (tmp_path / f"x.{part}.inter").write_text(f"user_id:token\titem_id:token\ttimestamp:float\n{rows}")
     log = read_recbole(tmp_path, "x").interactions
     assert log["item"].tolist() == [1, 0, 2, 3] and log["split"].tolist() == ["train", "train", "valid", "test"]
     assert log["timestamp"].tolist() == [1_600_000_000, 1_600_000_000, 1_600_000_001, 1_700_000_000]
+    for time in (1_700_000_000_000, 30_000_000_000_000_000_000):
+        (tmp_path / "x.test.inter").write_text(f"user_id:token\titem_id:token\ttimestamp:float\nu\td\t{time}\n")
+        with pytest.raises(DataError, match=r"x.test.inter: row 0 .* no number"):
+            read_recbole(tmp_path, "x")
 
 
 @BOTH

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ import pytest
 from PIL import Image
 
 from mmrec_lite.data import DataError, MultimodalDataset
-from mmrec_lite.data.readers import Filters, read_frames
+from mmrec_lite.data.readers import Filters, read_frames, tables
 from mmrec_lite.data.readers.logs import Log
 from mmrec_lite.data.readers.pictures import picture_paths, pictures_by_item
-from mmrec_lite.data.readers.tables import ids_as_text, natural_order, seconds
+from mmrec_lite.data.readers.tables import ids_as_text, natural_order, seconds, words
 
 LOG = pd.DataFrame(
     {
@@ -39,7 +40,7 @@ def pairs(shop: MultimodalDataset) -> list[tuple[str, str]]:
 
 def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path):
     (tmp_path / "log.csv").write_bytes("user;item\nJosé;1\n".encode("cp1252"))
-    with pytest.raises(DataError, match=r"log.csv: not readable as .csv: it is no UTF-8 .*Excel: 'CSV UTF-8'"):
+    with pytest.raises(DataError, match=r"log.csv: not readable as .csv: it is not valid UTF-8 .*Excel: 'CSV UTF-8'"):
         read_frames(tmp_path / "log.csv")
 
 
@@ -129,7 +130,9 @@ class TestUnderstood:
     def test_ids_that_a_number_with_a_point_no_longer_tells_apart_are_refused(self, dtype, least):
         one, two = (pd.DataFrame({"user": [1.0, number], "item": ["a", "a"]}) for number in (least - 1, least))
         assert read_frames(one.astype({"user": dtype})).users["user_id"].tolist() == ["1", str(least - 1)]
-        message = rf"interactions: row 1 has user .* below {least:,} alone \(1 such rows\).*pd.read_csv\(..., dtype=str"
+        message = (
+            rf"interactions: row 1 has user .* exact only below {least:,} \(1 such rows\).*pd.read_csv\(..., dtype=str"
+        )
         with pytest.raises(DataError, match=message):
             read_frames(two.astype({"user": dtype}))
         items = pd.DataFrame({"item": [1e20, 2.0]}, dtype=dtype)
@@ -191,6 +194,39 @@ class TestUnderstood:
             read_frames(tmp_path / "log.csv")
         with pytest.raises(DataError, match=r"column 'rating' holds 'b' in row 1 where numbers are needed"):
             read_frames(LOG.assign(rating=["1", "b", "c", "4"]))
+
+    def test_points_that_may_part_thousands_are_refused(self, tmp_path):
+        (tmp_path / "log.csv").write_text("user;item;rating\nu;a;12\nv;b;1.234\nw;b;2.500\n")
+        message = r"log.csv: row 1 has rating '1.234', which reads as 1.234 and, .*, as 1234 \(2 such rows\)\. Remove"
+        with pytest.raises(DataError, match=message):
+            read_frames(tmp_path / "log.csv")
+        for cells in (["12", "1.234", "2.5"], ["0.125", "0.500", "1"]):  # one that cannot be thousands settles it
+            rows = "".join(f"u{n};a;{cell}\n" for n, cell in enumerate(cells))
+            (tmp_path / "log.csv").write_text(f"user;item;rating\n{rows}")
+            ratings = read_frames(tmp_path / "log.csv").interactions["rating"]
+            np.testing.assert_allclose(ratings, [float(cell) for cell in cells], rtol=1e-6)
+
+    @pytest.mark.parametrize("ratings", [[4, 5.0, 3, 1], [Decimal("4"), Decimal("5"), Decimal("3"), 1]])
+    def test_numbers_that_came_as_objects_are_ratings(self, ratings):
+        table = LOG.assign(rating=pd.Series(ratings, dtype=object))
+        assert read_frames(table).interactions["rating"].tolist() == [4, 5, 3, 1]
+
+    def test_a_data_set_takes_numbers_that_came_as_objects(self):
+        users, items = pd.DataFrame({"user_id": ["u"]}), pd.DataFrame({"item_id": ["a", "b"]})
+        rows = pd.DataFrame({"user": [0, 0], "item": [0, 1], "rating": pd.Series([4, 5.0], dtype=object)})
+        shop = MultimodalDataset(name="x", users=users, items=items, interactions=rows)
+        assert shop.interactions["rating"].tolist() == [4, 5]
+
+    def test_a_cell_is_blamed_only_where_something_is_wrong(self):
+        with pytest.raises(DataError, match=r"holds None in row 2 where numbers are needed"):
+            read_frames(LOG.assign(rating=pd.Series([4, Decimal("5"), None, 3], dtype=object)))
+        with pytest.raises(DataError, match=r"holds a number as text, '3', in row 2; convert it with pd.to_numeric"):
+            read_frames(LOG.assign(rating=pd.Series([4, 5.5, "3", 1], dtype=object)))
+
+    def test_text_becomes_words_without_a_call_for_each_cell(self, monkeypatch):
+        monkeypatch.setattr(tables, "word", lambda value: pytest.fail("called"))
+        for dtype in (object, "string"):
+            assert words(pd.Series(["a", None, "7"], dtype=dtype)).tolist() == ["a", "", "7"]
 
     def test_a_set_becomes_the_same_text_in_every_process(self):
         """Its own order follows the hashes of its words, which are others in every process."""
@@ -451,6 +487,20 @@ class TestPictures:
         (folder / "b_2.jpg").write_bytes((folder / "b.jpg").read_bytes())
         if not named:
             assert read_frames(LOG, items, images=folder).items["images"].tolist() == ["", "a.png", "", "b.jpg|b_2.jpg"]
+
+    def test_lists_of_pictures_that_are_there_are_kept(self, folder, tmp_path):
+        """Also what an export of ours contains."""
+        for name in ("a_2.png", "b_2.jpg"):
+            (folder / name).write_bytes((folder / "b.jpg").read_bytes())
+        items = ITEMS.assign(image=["other.png", "a.png", "", "b"], images=["", "a.png|other.png", None, "b.jpg"])
+        for table, options in ((items, {}), (items.drop(columns="image"), {}), (items, {"image": "images"})):
+            shop = read_frames(LOG, table, images=folder, **options)
+            first = "other.png" if "image" in table and not options else ""
+            assert shop.items["image"].tolist() == [first, "a.png", "", "b.jpg"]
+            assert shop.items["images"].tolist() == [first, "a.png|other.png", "", "b.jpg"]
+            assert "images_given" not in shop.items and "images_given" not in shop.card["notes"][-1]
+        shop = read_frames(LOG, items.assign(images=["", "a.png|gone.png", None, "b.jpg"]), images=folder)
+        assert "images" not in shop.items and shop.items["images_given"][1] == "a.png|gone.png"
 
     def test_digits_of_every_script_order_pictures(self):
         """² and ① are digits, but no decimal ones; an archive's names may have more of them than Python reads."""

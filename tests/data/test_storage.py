@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from PIL import Image
 from mmrec_lite.cli_data import ready
 from mmrec_lite.data import DataError, MultimodalDataset, storage
 from mmrec_lite.data.readers import read_frames
-from mmrec_lite.data.readers.pictures import picture_paths
+from mmrec_lite.data.readers.pictures import picture_paths, pictures_by_item
 from mmrec_lite.data.storage import image_bytes
 from tests.tiny import tiny_shop
 
@@ -37,7 +38,7 @@ def test_a_link_that_leads_out_of_the_pictures_is_refused(pictures, tmp_path):
     (pictures / "a.png").unlink()
     (pictures / "a.png").symlink_to(tmp_path / "secret" / "key.png")
     (pictures / "more").symlink_to(tmp_path / "secret")
-    message = r"image '{}' in .*pictures is a link, or lies behind one, that leads out of it; put the picture itself"
+    message = r"image '{}' in .*pictures is a link, or lies behind one, that leads out of it; put the picture i.*cp -rL"
     for name in ("a.png", "more/key.png"):
         with pytest.raises(DataError, match=message.format(name)):
             image_bytes(pictures, name)
@@ -48,6 +49,36 @@ def test_a_link_that_leads_out_of_the_pictures_is_refused(pictures, tmp_path):
     shop = MultimodalDataset(name="x", users=users, items=items, interactions=rows, image_root=pictures)
     with pytest.raises(DataError, match=message.format("more/key.png")):
         shop.save(tmp_path / "saved")
+
+
+def test_what_no_item_names_is_nobody_s_concern(pictures, tmp_path):
+    (tmp_path / "logo.png").write_bytes(b"a shop's logo")
+    (pictures / "logo.png").symlink_to(tmp_path / "logo.png")
+    if os.name != "nt":
+        with suppress(OSError):  # a file system that takes UTF-8 alone
+            (pictures / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    assert read_frames(LOG, images=pictures).items["image"].tolist() == ["a.png", "b.png"]
+    items = pd.DataFrame({"item": ["a", "b"], "image": ["a", "logo"]})
+    with pytest.raises(DataError, match=r"image 'logo.png' in .* leads out of it"):
+        read_frames(LOG, items, images=pictures)
+
+
+def test_a_picture_that_is_no_link_costs_no_look_above_its_folder(pictures, monkeypatch):
+    monkeypatch.setattr(Path, "resolve", lambda path: pytest.fail("resolved"))
+    assert image_bytes(pictures, "a.png")[:4] == b"\x89PNG"
+
+
+def test_a_tiff_beside_a_picture_of_its_name_is_its_master(tmp_path):
+    for name, kind in (("a.jpg", "JPEG"), ("a.tif", "TIFF"), ("b.TIFF", "TIFF"), ("b.webp", "WEBP"), ("c.tif", "TIFF")):
+        Image.new("RGB", (4, 4)).save(tmp_path / name, kind)
+    log = pd.DataFrame({"user": ["u", "v", "w"], "item": ["a", "b", "c"]})
+    shop = read_frames(log, images=tmp_path)
+    assert shop.items["image"].tolist() == ["a.jpg", "b.webp", "c.tif"] and "images" not in shop.items
+    items = pd.DataFrame({"item": ["a", "b", "c"], "image": ["a", "b", "c"]})
+    assert read_frames(log, items, images=tmp_path).items["image"].tolist() == ["a.jpg", "b.webp", "c.tif"]
+    items = pd.DataFrame({"item": ["a", "b", "c"], "image": ["a.tif", "b", ""]})
+    assert read_frames(log, items, images=tmp_path).items["image"].tolist() == ["a.tif", "b.webp", ""]
+    assert pictures_by_item(["x.jpg", "x.tif"], ["x.jpg", "x.tif"]) == {"x.jpg": ["x.jpg"], "x.tif": ["x.tif"]}
 
 
 def test_links_that_stay_inside_and_a_linked_folder_of_pictures_are_read(pictures, tmp_path):
@@ -71,13 +102,14 @@ def test_what_can_be_decoded_is_found_by_its_ending(ending, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
 def test_a_picture_whose_name_no_table_can_hold_is_named_at_once(pictures):
-    name = os.fsdecode(b"caf\xe9.png")
+    (pictures / "a").mkdir()
     try:
-        (pictures / name).write_bytes(b"x")
+        (pictures / "a" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
-    with pytest.raises(DataError, match=r"the name of 'caf\\udce9.png' in .* is no UTF-8, so no table can hold it"):
-        picture_paths(pictures)
+    message = r"the name of 'a/caf\\udce9.png' in .* is not valid UTF-8, so no table can hold it"
+    with pytest.raises(DataError, match=message):
+        read_frames(LOG, images=pictures)
 
 
 def test_a_mount_point_is_refused_before_anything_is_read(tmp_path, monkeypatch):

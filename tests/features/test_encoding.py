@@ -149,6 +149,19 @@ def test_a_picture_that_cannot_be_scaled_is_named_and_ends_no_catalogue(folder):
     encoder.trouble = MemoryError()
     with pytest.raises(MemoryError, match=r"too little memory to scale the picture 'green\.png'"):
         encode_pictures(["green.png", "red.png"], encoder, folder)
+    for trouble in (RuntimeError("can't allocate memory"), AttributeError("'Choosy' has no 'size'")):
+        encoder.trouble = trouble
+        with pytest.raises(type(trouble)) as caught:  # no fault of the picture: all would be "corrupt"
+            encode_pictures(["green.png", "red.png"], encoder, folder)
+        assert "the picture 'green.png' was scaled" in caught.value.__notes__[0]
+
+
+def test_a_link_that_leads_out_is_refused_and_not_called_missing(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "red.png"
+    (folder / "red.png").rename(outside)
+    (folder / "red.png").symlink_to(outside)
+    with pytest.raises(DataError, match=r"'red\.png' .* leads out of it; .*cp -rL"):
+        encode_pictures(["red.png", "green.png"], Colour(), folder)
 
 
 def test_a_name_that_no_file_can_have_is_missing():

@@ -69,10 +69,12 @@ def read_frames(
     Features: one matrix a modality, and **row i describes row i of the items table**. `missing="zero"` or
     "nan" (or a dict by modality) says that rows of zeros or NaN mark items without the modality; otherwise
     NaN is refused and zeros are values like others.
-    Pictures: a folder or zip archive. `image` holds file names, with or without ending; without such a column
-    a picture is called after the item's id.
-    Text: of text files ids, titles, texts, reviews and names of pictures stay as written ("007", "1984"); of frames and
-    Parquet files numbers there become text, 7.0 "7".
+    Pictures: a folder or zip archive of .jpg, .jpeg, .jfif, .png, .webp, .gif, .bmp, .tif and .tiff. `image` holds file
+    names, with or without ending; without such a column a picture is called after the item's id. A TIFF counts only
+    where no other picture has its name, or a cell names it with its ending. A column `images` of file names separated
+    by "|" lists all pictures of an item.
+    Text: In text files ids, titles, texts, reviews and names of pictures stay as written ("007", "1984"). In frames and
+    Parquet files numbers in these columns become text (7.0 becomes "7").
     Times: seconds, milliseconds, ... (`time_unit`, told by their size if None), ISO dates or 31.12.2025 14:05; kept in
     seconds.
     Every row counts as taken: returns and cancelled orders are the caller's to take out before. `drop_duplicates` keeps
@@ -152,7 +154,7 @@ def _rows(
     if "timestamp" in columns:
         rows["timestamp"], finer, time = seconds(table[columns["timestamp"]], table_name, time_unit)
     if "rating" in columns:
-        ratings = with_decimal_points(table[columns["rating"]])
+        ratings = with_decimal_points(table[columns["rating"]], table_name)
         rows["rating"] = finite_numbers(ratings, table_name, columns["rating"])
     if "review" in columns:
         rows["review"] = words(table[columns["review"]])

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ..errors import DataError
-from ..storage import PICTURE_SUFFIXES, refuse_link_outside
+from ..storage import MASTER_SUFFIXES, PICTURE_SUFFIXES, refuse_link_outside
 from .tables import named_by, require_column, words
 
-__all__ = ["match_pictures", "normal", "picture_paths", "pictures_by_item"]
+__all__ = ["match_pictures", "normal", "picture_paths", "pictures_by_item", "refuse_unusable"]
 
 
 def match_pictures(
@@ -23,8 +23,10 @@ def match_pictures(
     """The catalogue with column `image` (a path below `images`, "" for none), and a sentence for the card.
 
     Without `column` and without a column `image` pictures are called after the item's id (`pictures_by_item`), and an
-    item may have none; where one has several, the column `images` names all, separated by "|" (a table's own column of
-    that name becomes `images_given`). A file that a column names must be there. Raises `DataError` where nothing fits.
+    item may have none; where one has several, the column `images` names all, separated by "|". A table's own column of
+    that name stays where it holds such lists, and then stands for a column `image` that is not there; otherwise it
+    becomes `images_given`. A file that a column names must be there. Raises `DataError` where nothing fits, and for a
+    picture of an item that cannot be used (`refuse_unusable`).
     """
     root = Path(images)
     paths = picture_paths(root)
@@ -32,14 +34,37 @@ def match_pictures(
         require_column(catalogue, catalogue_name, column, named_by("image"))
     elif "image" in catalogue:
         column = "image"
-    own = "images" in catalogue  # it may hold counts, addresses, anything: not what `images` means from here on
+    lists = _lists(paths, catalogue["images"]) if "images" in catalogue else None
+    own = "images" in catalogue and lists is None  # counts, addresses, anything: not what `images` means from here on
     wanted = words(catalogue[column]) if column is not None else None
-    catalogue = catalogue.rename(columns={"images": "images_given"})
+    if lists is not None:
+        catalogue = catalogue.assign(images=lists)
+        wanted = lists.str.split("|").str[0] if column in (None, "images") else wanted
+    catalogue = catalogue.rename(columns={"images": "images_given"}) if own else catalogue
     if wanted is None:
         found, note = _called_after(root, paths, catalogue)
     else:
         found, note = _named(root, paths, catalogue, catalogue_name, wanted)
+        if lists is not None:  # who reads the lists looks no further
+            found["images"] = found["images"].where(found["images"] != "", found["image"])
+        refuse_unusable(root, _used(found))
     return found, f"{note}; the column 'images' is now called 'images_given'" if own else note
+
+
+def _lists(paths: list[str], cells: pd.Series) -> pd.Series | None:
+    """The cells where each part of every one that is not empty is one of the paths, in the paths' own spelling."""
+    known = {normal(path): path for path in paths} | {path: path for path in paths}
+    cells = words(cells)
+    lists = [[known.get(name) or known.get(normal(name)) for name in cell.split("|") if cell] for cell in cells]
+    if not any(lists) or any(name is None for names in lists for name in names):
+        return None
+    return pd.Series(["|".join(names) for names in lists], index=cells.index, name=cells.name)
+
+
+def _used(catalogue: pd.DataFrame) -> set[str]:
+    """The paths of all pictures that items have."""
+    several = {name for cell in catalogue["images"] for name in cell.split("|")} if "images" in catalogue else set()
+    return (set(catalogue["image"]) | several) - {""}
 
 
 def _named(
@@ -59,7 +84,8 @@ def _named(
         raise DataError(
             f"{catalogue_name}: column {wanted.name!r} names no picture; fill it, or leave the pictures out."
         )
-    return catalogue.assign(image=found), _note(len(catalogue), int((found != "").sum()), paths, set(found))
+    catalogue = catalogue.assign(image=found)
+    return catalogue, _note(len(catalogue), int((found != "").sum()), paths, _used(catalogue))
 
 
 def _called_after(root: Path, paths: list[str], catalogue: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -74,7 +100,9 @@ def _called_after(root: Path, paths: list[str], catalogue: pd.DataFrame) -> tupl
     odd = next((name for entry in names if len(entry) > 1 for name in entry if "|" in name), None)
     if odd is not None:
         raise DataError(f"images: {odd!r} in {root} has a |, which parts the names of an item's pictures; rename it.")
-    note = _note(len(catalogue), len(found), paths, {name for entry in names for name in entry})
+    used = {name for entry in names for name in entry}
+    refuse_unusable(root, used)
+    note = _note(len(catalogue), len(found), paths, used)
     columns = {"image": [entry[0] if entry else "" for entry in names]}
     if any(len(entry) > 1 for entry in names):
         columns["images"] = ["|".join(entry) for entry in names]
@@ -92,7 +120,7 @@ def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list
     `paths` are relative, with forward slashes. What lies in a folder called after an item shows this item, also where
     the file is called like another one: with numbers for ids 12/1.jpg is a picture of 12, not of 1. An item's pictures
     come in the natural order of their names, so `ID.jpg` before `ID_2.jpg` before `ID_10.jpg`. Pictures that fit no
-    item are left out.
+    item are left out, and so is a TIFF beside an item's picture of the same name: it is the same photograph.
     """
     known = {normal(name): name for name in ids}
     found: dict[str, list[tuple]] = {}
@@ -105,7 +133,22 @@ def pictures_by_item(paths: Iterable[str], ids: Iterable[str]) -> dict[str, list
             parts = re.split(r"(\d+)", str(pure.with_suffix("")))
             order = tuple(_by_number(part) if part.isdecimal() else (-1, part) for part in parts)
             found.setdefault(owner, []).append((order, path))
-    return {owner: [path for _, path in sorted(entries)] for owner, entries in found.items()}
+    return {owner: _without_masters([path for _, path in sorted(entries)]) for owner, entries in found.items()}
+
+
+def _without_masters(paths: list[str]) -> list[str]:
+    """The paths without a TIFF where another picture has its name."""
+    others = {_stem(path) for path in paths if not _is_master(path)}
+    return [path for path in paths if not _is_master(path) or _stem(path) not in others]
+
+
+def _is_master(path: str) -> bool:
+    return path.lower().endswith(MASTER_SUFFIXES)
+
+
+def _stem(path: str) -> str:
+    """A path without its ending, `normal`."""
+    return normal(str(PurePosixPath(path).with_suffix("")))
 
 
 def _by_number(digits: str) -> tuple[int, str]:
@@ -129,12 +172,8 @@ def normal(name: str) -> str:
 
 
 def picture_paths(root: Path) -> list[str]:
-    """All pictures below `root`, sorted, as paths with forward slashes.
-
-    Raises `DataError` for a link that leads out of the folder, and for a name that no table can hold.
-    """
-    unpacked = root.is_dir()
-    if unpacked:
+    """All pictures below `root`, sorted, as paths with forward slashes."""
+    if root.is_dir():
         names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
     elif zipfile.is_zipfile(root):
         with zipfile.ZipFile(root) as archive:
@@ -142,23 +181,33 @@ def picture_paths(root: Path) -> list[str]:
     else:
         raise DataError(f"images: {root} is neither a folder nor a zip archive.")
     names = [name for name in names if not name.rsplit("/", 1)[-1].startswith("._")]  # a Mac's notes beside each file
-    names = sorted(name for name in names if name.lower().endswith(PICTURE_SUFFIXES))
-    for name in names:
+    return sorted(name for name in names if name.lower().endswith(PICTURE_SUFFIXES))
+
+
+def refuse_unusable(root: Path, names: Iterable[str]) -> None:
+    """Raise `DataError` for a link that leads out of the folder, and for a name that no table can hold.
+
+    `names` are those that items have: what else lies in the folder need not be anybody's concern.
+    """
+    unpacked = root.is_dir()
+    for name in sorted(names):
         if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise DataError(f"images: the name of {name!r} in {root} is no UTF-8, so no table can hold it; rename it.")
-        if unpacked and (root / name).is_symlink():
+            raise DataError(
+                f"images: the name of {name!r} in {root} is not valid UTF-8, so no table can hold it; rename it."
+            )
+        if unpacked:
             refuse_link_outside(root, name)
-    return names
 
 
 def _lookup(paths: list[str], wanted: set[str], root: Path) -> dict[str, str]:
     """What items may call a picture, with or without its ending, and the path that is meant.
 
-    The names are `normal`, as those `wanted` must be; a path stands there in its own spelling, too.
+    The names are `normal`, as those `wanted` must be; a path stands there in its own spelling, too. Without its ending
+    a TIFF is meant only where no other picture has its name.
     """
     by_name: dict[str, str] = {}
-    for path in paths:
-        stem = normal(str(PurePosixPath(path).with_suffix("")))
+    for path in _without_masters(paths):
+        stem = _stem(path)
         if stem in by_name and stem in wanted:
             raise DataError(
                 f"images: {by_name[stem]!r} and {path!r} in {root} both fit {stem!r}; keep one of them, or "

@@ -12,7 +12,16 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError, listing
 from .logs import Filters, Log, Parts, finish, refuse_foreign
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import ids_as_text, log_times, number_column, readable, refuse_repeats, require_column, times_note
+from .tables import (
+    ids_as_text,
+    log_times,
+    number_column,
+    readable,
+    refuse_repeats,
+    require_column,
+    times_note,
+    told_unit,
+)
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 BENCHMARK = ("train", "valid", "test")
@@ -106,8 +115,10 @@ def _log(name: str, paths: Mapping[str, Path], time_unit: str | None) -> Log:
     for part, table in tables.items():
         for column in ("user_id", "item_id"):
             require_column(table, paths[part].name, column, _REMEDY)
-        if "timestamp" in table:
-            times[part] = log_times(table["timestamp"], paths[part].name, time_unit)
+    timed = {part: table["timestamp"] for part, table in tables.items() if "timestamp" in table}
+    unit = told_unit(list(timed.values())) if time_unit is None else time_unit  # one for all parts: they are one log
+    for part, values in timed.items():
+        times[part] = log_times(values, paths[part].name, unit)
     log = Log(name, max((per_second for _, per_second in times.values()), default=1))
     log.notes += times_note(log.per_second)
     for part, table in tables.items():

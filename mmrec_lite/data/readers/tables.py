@@ -29,6 +29,7 @@ _PER_SECOND = {"order": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _COUNTED = {1: "seconds", 10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
 _CUT_SHORT = (EOFError, zlib.error)  # a gzip file that ends early, or is damaged in the middle
 _UNREADABLE = (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, zipfile.BadZipFile)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")  # 1.234 is 1234 where the comma is the decimal sign
 _DOTTED = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?=$| )")  # day first; with slashes it may be the month
 _SYNONYMS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test"}
 
@@ -62,8 +63,8 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path.name}: not readable as {kind}: it is no UTF-8 ({error}). Save it as UTF-8 (Excel: 'CSV UTF-8'), or "
-            f"read it yourself, as in pd.read_csv(..., encoding='cp1252', dtype=str), and write it anew."
+            f"{path.name}: not readable as {kind}: it is not valid UTF-8 ({error}). Save it as UTF-8 (Excel: 'CSV "
+            f"UTF-8'), or read it yourself, as in pd.read_csv(..., encoding='cp1252', dtype=str), and write it anew."
         ) from None
     except (OSError, ValueError, *_CUT_SHORT) as error:
         raise DataError(f"{path.name}: not readable as {kind} ({str(error).strip()}).") from None
@@ -125,23 +126,34 @@ def time_column(values: pd.Series, what: str, first_row: int = 0) -> list[int]:
 def log_times(values: pd.Series, what: str, unit: str | None) -> tuple[list[int], int]:
     """A log's times as whole numbers, and how many of them a second has (of fractions: 10^9, so that they order rows).
 
-    They count in `unit`; without one in that which all numbers read as by their size, else in seconds. Raises as
-    `time_column`.
+    They count in `unit`, else in the unit that the size of all numbers suggests (`told_unit`). Raises as `time_column`.
     """
     _check_unit(unit, what)
     numbers = _numbers(values)
     wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2.0**63))
     _refuse(values, wrong, "number", what, 0)
-    sizes = set(np.searchsorted(_BOUNDS, np.abs(numbers), side="right").tolist())
-    unit = unit or (TIME_UNITS[sizes.pop()] if len(sizes) == 1 else "s")
-    per_second = _PER_SECOND[unit]
+    per_second = _PER_SECOND[unit or told_unit([values])]
     wrong = ~((numbers >= 0) & (numbers < LATEST_DATE * per_second))
-    _refuse(values, wrong, f"number of {_COUNTED[per_second]} between 1970 and 2099", what, 0)
+    remedy = (
+        f"Correct or drop these rows, or say in which unit all rows count with time_unit=... (--time-unit): "
+        f"{listing(TIME_UNITS)}."
+    )
+    _refuse(values, wrong, f"number of {_COUNTED[per_second]} between 1970 and 2099", what, 0, remedy)
     if values.dtype.kind in "iu":
         return values.tolist(), per_second
     whole, finer = np.floor(numbers).astype(np.int64), 10**9 // per_second
     rest = ((numbers - whole) * finer).astype(np.int64)
     return ((whole * finer + rest).tolist(), 10**9) if rest.any() else (whole.tolist(), per_second)
+
+
+def told_unit(columns: Sequence[pd.Series]) -> str:
+    """The unit that all numbers of all columns read as by their size, or seconds where they read as several."""
+    sizes = {int(size) for values in columns for size in np.unique(_sizes(_numbers(values)))}
+    return TIME_UNITS[sizes.pop()] if len(sizes) == 1 else "s"
+
+
+def _sizes(numbers: np.ndarray) -> np.ndarray:
+    return np.searchsorted(_BOUNDS, np.abs(numbers), side="right")
 
 
 def times_note(per_second: int) -> list[str]:
@@ -159,12 +171,26 @@ def number_column(values: pd.Series, what: str, first_row: int = 0, empty: bool 
     return numbers.tolist()
 
 
-def with_decimal_points(values: pd.Series) -> pd.Series:
-    """A column of text as numbers where each cell is one: decimal points in a file that is parted by semicolons."""
+def with_decimal_points(values: pd.Series, what: str) -> pd.Series:
+    """A column of text as numbers where each cell is one: decimal points in a file that is parted by semicolons.
+
+    Raises `DataError` where all points may as well part thousands.
+    """
     if pd.api.types.infer_dtype(values, skipna=True) != "string":
         return values
     numbers = pd.to_numeric(values, errors="coerce")
-    return values if (numbers.isna() & values.notna()).any() else numbers.astype(np.float64)
+    if (numbers.isna() & values.notna()).any():
+        return values
+    pointed = np.flatnonzero(values.str.contains(".", regex=False, na=False).to_numpy(dtype=bool))
+    if len(pointed) and all(_THOUSANDS.fullmatch(cell.strip()) for cell in values.iloc[pointed]):
+        row = int(pointed[0])
+        cell = values.iloc[row].strip()
+        raise DataError(
+            f"{what}: row {row} has {values.name} {cell!r}, which reads as {numbers.iloc[row]} and, with points "
+            f"between thousands, as {cell.replace('.', '')} ({len(pointed)} such rows). Remove the points between "
+            f"thousands, or write decimal commas ({cell.replace('.', ',')}) in a CSV parted by semicolons."
+        )
+    return numbers.astype(np.float64)
 
 
 def _numbers(values: pd.Series) -> np.ndarray:
@@ -173,14 +199,21 @@ def _numbers(values: pd.Series) -> np.ndarray:
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _refuse(values: pd.Series, wrong: np.ndarray, kind: str, what: str, first_row: int) -> None:
+def _refuse(
+    values: pd.Series,
+    wrong: np.ndarray,
+    kind: str,
+    what: str,
+    first_row: int,
+    remedy: str = "Correct or drop these rows.",
+) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         value = values.iloc[row]
         value = value.item() if isinstance(value, np.generic) else value
         raise DataError(
             f"{what}: row {first_row + row} has {values.name} {value!r:.80}, which is no {kind} "
-            f"({int(wrong.sum())} such rows). Correct or drop these rows."
+            f"({int(wrong.sum())} such rows). {remedy}"
         )
 
 
@@ -224,8 +257,8 @@ def _refuse_inexact(numbers: np.ndarray, values: pd.Series, table_name: str) -> 
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(
-            f"{table_name}: row {row} has {values.name} {numbers[row]}, a number with a decimal point, which tells "
-            f"whole ones apart below {2**digits:,} alone ({int(wrong.sum())} such rows): several ids may have become "
+            f"{table_name}: row {row} has {values.name} {numbers[row]}, and the column holds floating-point numbers; "
+            f"these are exact only below {2**digits:,} ({int(wrong.sum())} such rows): several ids may have become "
             f"one. Read the column as text, as in pd.read_csv(..., dtype=str)."
         )
 
@@ -250,6 +283,8 @@ def word(value: object) -> str:
 
 def words(values: pd.Series) -> pd.Series:
     """A column as text, cell by cell."""
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":  # millions of reviews need no call for each
+        return values.fillna("").infer_objects()
     return values.astype(object).map(word)
 
 
@@ -298,7 +333,7 @@ def _plain(values: pd.Series) -> pd.Series:
 
 
 def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
-    sizes = np.searchsorted(_BOUNDS, np.abs(numbers), side="right")
+    sizes = _sizes(numbers)
     low, high = int(sizes.argmin()), int(sizes.argmax())
     if sizes[low] != sizes[high]:
         raise DataError(

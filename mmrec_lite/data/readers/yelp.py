@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .logs import Filters, Log, Parts, finish, refuse_foreign, usable_name
-from .pictures import picture_paths
+from .pictures import picture_paths, refuse_unusable
 from .streaming import identifier, joined, note_bad, number, plain, records, seconds_of, whole_letters, written
 
 
@@ -95,6 +95,7 @@ def _add_photos(
             f"images: none of the {len(named)} photos that {Path(photos).name} names, such as {named[0][1]!r}, is "
             f"among the {len(paths)} pictures in {images}. Pass the folder or zip archive that Yelp's photos are in."
         )
+    refuse_unusable(images, {name for names in found.values() for name in names})
     for item, names in found.items():
         described[item] = {**described.get(item, {}), "image": names[0], "images": "|".join(names)}
     total = sum(map(len, found.values()))
