@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -219,6 +220,10 @@ def _backend(jobs: int, threads: int | None, dask: str | Any | None, calls: Sequ
         yield lambda todo, wait: _on_cluster(client, [calls[number] for number in todo], wait, threads)
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 def _on_cluster(
     client: Any, calls: Sequence[tuple], wait: bool, threads: int | None
 ) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -228,7 +233,10 @@ def _on_cluster(
     lost, tasks, again = (KilledWorker, CancelledError), {}, []  # cancelled: the only copy of the data died, too
 
     def submit(calls: Sequence[tuple], wait: bool) -> list[Any]:
-        shared = client.scatter(calls[0][-1], broadcast=True) if calls[0][-1] is not None else None
+        # A task, not scattered data: what a dying worker took along is made again, not waited for.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")  # once, for all of them
+            shared = client.submit(_same, calls[0][-1], pure=False)
         new = [client.submit(_attempt, *call[:-1], shared, wait, threads, pure=False) for call in calls]
         tasks.update(zip(new, calls, strict=True))
         return new
