@@ -1,4 +1,4 @@
-"""A lesson with short trainings: the same cells, two epochs a stage whatever they ask for (nbval runs full length)."""
+"""A lesson with short trainings and maps: the same cells, two epochs a stage, twenty of UMAP (nbval: full length)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from mmrec_lite.experiments.lessons import ROW
 FEWER = {"epochs": 2, "pretrain_epochs": 2, "seeds": 1}
 # Run before the lesson's own cells, for not every training has its length from a parameter.
 FIRST = """\
-import dataclasses
-from mmrec_lite import training
+import dataclasses, functools
+from mmrec_lite import maps, training
+
+maps.umap_map = functools.partial(maps.umap_map, epochs=20)
 
 def short(model, names, choose=training._choose):
     return {n: dataclasses.replace(stage, epochs=min(stage.epochs, 2)) for n, stage in choose(model, names).items()}
