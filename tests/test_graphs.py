@@ -239,7 +239,7 @@ def test_rows_and_columns_that_nobody_names_are_there():
         (lambda: graphs.propagate(graphs.knn_graph(rows(4, 2), 2), rows(5, 2), 1), "4 nodes, but x has 5 rows"),
         (
             lambda: graphs.propagate(graphs.knn_graph(rows(4, 2), 2), rows(4, 2), 1, pool="sum"),
-            "^propagate: pool = 'sum' is unknown; choose 'last' or 'mean'$",
+            r"^propagate: pool = 'sum' is unknown; choose 'last' or 'mean'\.$",
         ),
         (
             lambda: graphs.normalize_graph(from_dense([[0.0, -1.0], [1.0, 0.0]])),

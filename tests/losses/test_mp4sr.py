@@ -201,11 +201,11 @@ def test_blocks_give_the_same_loss_and_gradient(monkeypatch):
         (lambda: losses.cross_modal_loss(torch.eye(3), torch.eye(3), torch.arange(4)), r"expected \(3,\), one a case"),
         (
             lambda: losses.next_item_loss(torch.eye(3), torch.eye(3), torch.eye(3), same_item="masked"),
-            "^next_item_loss: same_item = 'masked' is unknown; choose 'mask', 'zero' or 'keep'$",
+            r"^next_item_loss: same_item = 'masked' is unknown; choose 'mask', 'zero' or 'keep'\.$",
         ),
         (
             lambda: losses.cross_modal_loss(torch.eye(3), torch.eye(3), form="inter"),
-            "^cross_modal_loss: form = 'inter' is unknown; choose 'intra' or 'printed'$",
+            r"^cross_modal_loss: form = 'inter' is unknown; choose 'intra' or 'printed'\.$",
         ),
     ],
 )
