@@ -38,6 +38,7 @@ REVEAL = "https://unpkg.com/reveal.js@5.2.1"
 RECORDED = "application/vnd.mmrec-lite.row+json"
 QUIET = re.escape(WIDGET_NOTE) + r"|(MultimodalDataset|Split)\(.*\)$"
 WALL, TALLEST = (1280, 800), 520  # points of a slide, and of the height of a picture on it
+SMALLEST = 60  # per cent of a slide's letters, 22 points: below 13, a wall cannot be read
 TALL = 680  # of a picture that is nearly as high as wide: it fills the slide, or nobody could read it
 # nbconvert's prompts, numbers and links are too pale for WCAG AA.
 STYLE = """
@@ -98,6 +99,16 @@ STARTS = """
 <script src="{reveal}/dist/reveal.js"></script>
 <script>
 Reveal.initialize({{ width: {width}, height: {height}, margin: 0.02, center: false, hash: true, slideNumber: "c/t" }});
+// What is higher than the wall is drawn smaller, down to what the last row can read; what is left of it scrolls.
+function fit() {{
+  const slide = Reveal.getCurrentSlide();
+  for (let percent = 100; slide && percent >= {smallest}; percent -= 5) {{
+    for (const part of slide.children) part.style.zoom = percent / 100;
+    if (slide.scrollHeight <= slide.clientHeight) break;
+  }}
+}}
+Reveal.on("ready", fit);
+Reveal.on("slidechanged", fit);
 </script>
 """
 
@@ -212,7 +223,7 @@ def student(notebook: NotebookNode) -> str:
 
 
 def slides(notebook: NotebookNode, title: str, reveal: str = REVEAL) -> str:
-    """Return a lesson as a deck that scrolls long slides; `reveal` is where reveal.js is found."""
+    """Return a lesson as a deck that draws long slides smaller; `reveal` is where reveal.js is found."""
     # Before the exporter: its own first step reads where slides begin, and must not read cells that will go.
     config = _tags(["solution", "check", "exercise", "parameters"], ["no-input"])
     for step in (Unfold(), Deck(), TagRemovePreprocessor(config=config), Formulas()):
@@ -221,7 +232,7 @@ def slides(notebook: NotebookNode, title: str, reveal: str = REVEAL) -> str:
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     text, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     text = _styled(_without_scripts(text), title).replace("</head>", DECK + "</head>", 1)
-    start = STARTS.format(reveal=reveal, width=WALL[0], height=WALL[1])
+    start = STARTS.format(reveal=reveal, width=WALL[0], height=WALL[1], smallest=SMALLEST)
     before, _, after = text.rpartition("</body>")
     return f"{before}{start}</body>{after}"
 
