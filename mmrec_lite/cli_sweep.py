@@ -30,7 +30,7 @@ def sweep(
     ] = None,
     save: Annotated[Path, typer.Option(help="Folder for the executed notebooks and their rows.")] = Path("results"),
     jobs: Annotated[int, typer.Option(help="Processes at a time; -1: one a core.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="Threads of each process (the cores shared out).")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each process; -1: the cores shared out.")] = 1,
     dask: Annotated[str | None, typer.Option(metavar="TCP://…", help="A Dask scheduler instead of processes.")] = None,
     timeout: Annotated[int, typer.Option(help="Seconds that a cell may take.")] = 3600,
 ) -> None:

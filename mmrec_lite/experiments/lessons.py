@@ -46,7 +46,7 @@ def sweep_lesson(
     save: str | Path,
     *,
     jobs: int = 1,
-    threads: int | None = None,
+    threads: int = 1,
     dask: str | Any | None = None,
     progress: bool = True,
     timeout: int = 3600,

@@ -42,7 +42,7 @@ def run_studies(
     profile: str = "lecture",
     save: str | Path | None = None,
     jobs: int = 1,
-    threads: int | None = None,
+    threads: int = 1,
     dask: str | Any | None = None,
     progress: bool = True,
     protocol: str | None = None,

@@ -40,7 +40,7 @@ def sweep(
     seeds: Sequence[int] = (0,),
     save: str | Path | None = None,
     jobs: int = 1,
-    threads: int | None = None,
+    threads: int = 1,
     dask: str | Any | None = None,
     progress: bool = True,
     **options: Any,
@@ -54,11 +54,12 @@ def sweep(
     where it was, and sweeps that share a folder share the work. A run that fails becomes a row with its `error`; the
     others are kept.
 
-    `jobs` processes work at a time (-1: one a core), each with `threads` threads (default: the cores shared out).
+    `jobs` processes work at a time (-1: one a core), each with `threads` threads (-1: the cores shared out). Figures
+    depend on the number of threads in the last digits; one, the default, gives the same bits for every number of jobs.
+    More pay where few runs on large data go side by side.
     `dask` is a cluster instead: the scheduler's address ("tcp://host:8786") or a ``distributed.Client``; its workers
     must reach the folder of `save` by the same absolute path, and each works at one cell at a time, with `threads`
-    threads or as many as it has. Figures depend on the number of threads in the last digits: name it where runs on
-    different machines, or with different `jobs`, are to agree to the bit.
+    threads (-1: as many as it has).
     """
     dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere
     if isinstance(methods, str):
@@ -118,6 +119,7 @@ def _run_cell(
 
 DIED = "the worker process died (out of memory, or killed)"
 _ALONE = threading.RLock()  # PyTorch's random numbers are the process's: two cells in two of its threads would mix them
+_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # Numba refuses a change once it has worked
 Cell = tuple[dict[str, Any], dict[str, Any]]  # what its row starts with; what the work is called with
 
 
@@ -127,7 +129,7 @@ def run_cells(
     shared: Any = None,
     *,
     jobs: int = 1,
-    threads: int | None = None,
+    threads: int = 1,
     dask: str | Any | None = None,
     progress: bool = True,
     desc: str = "runs",
@@ -139,20 +141,19 @@ def run_cells(
     others go on.
     """
     jobs = _processes(jobs, len(cells))
-    if threads is None and jobs > 1:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
+    limit = _threads(threads, jobs, dask is not None)
     done: dict[int, dict[str, Any]] = {}
     calls = [(work, number, *cell, shared) for number, cell in enumerate(cells)]
     with (
         tqdm(total=len(cells), desc=desc, disable=not progress) as bar,
-        _backend(jobs, threads, dask, calls) as attempt,
+        _backend(jobs, limit, dask, calls) as attempt,
     ):
         for wait in (False, True):
             todo = [number for number in range(len(cells)) if number not in done]
             with contextlib.suppress(TerminatedWorkerError):
                 _take(attempt(todo, wait), done, bar)
         for number in [n for n in range(len(cells)) if n not in done]:  # a worker died of one of these
-            task = joblib.delayed(_attempt)(*calls[number], True, threads)
+            task = joblib.delayed(_attempt)(*calls[number], True, limit)
             try:
                 _take(joblib.Parallel(n_jobs=2, backend="loky", return_as="generator_unordered")([task]), done, bar)
             except TerminatedWorkerError:
@@ -182,7 +183,8 @@ def _attempt(
         try:
             if threads is not None:
                 torch.set_num_threads(threads)
-            return number, row | work(settings, shared, wait)
+            with _environment(threads):
+                return number, row | work(settings, shared, wait)
         except runs.Busy:
             return number, None
         except Exception as error:  # one failing cell must not lose the others
@@ -190,6 +192,33 @@ def _attempt(
             return number, row | known | {"error": f"{type(error).__name__}: {error}"}
         finally:
             torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _environment(threads: int | None) -> Iterator[None]:
+    """Tell processes that a cell starts, such as a notebook's kernel, how many threads they have."""
+    before = {name: os.environ.get(name) for name in _LIMITS}
+    if threads is not None:
+        os.environ |= dict.fromkeys(_LIMITS, str(threads))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _threads(threads: int, jobs: int, cluster: bool) -> int | None:
+    """Return the threads of a cell; None leaves them as they are."""
+    if threads == 0 or threads < -1:
+        raise ValueError(
+            f"threads = {threads}, but it is the number of threads of a run, or -1 to share the cores out."
+        )
+    if threads == -1:
+        return None if cluster or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    return threads
 
 
 def _processes(jobs: int, cells: int) -> int:

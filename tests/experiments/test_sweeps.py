@@ -22,7 +22,7 @@ from mmrec_lite.experiments.runs import Busy, claim
 from tests.tiny import tiny_shop
 
 GRID = {"dim": [2, 3, 4]}
-FIXED = {"epochs": 2, "progress": False, "threads": 1}
+FIXED = {"epochs": 2, "progress": False}
 
 # A sweep in a process of its own, which notes every training it really does.
 SCRIPT = """
@@ -132,7 +132,7 @@ def test_a_busy_cell_comes_last_and_keeps_its_place(tmp_path):
 def maybe_die(settings, _shared, _wait):
     if settings["die"]:
         os._exit(9)
-    return {"pid": os.getpid(), "threads": torch.get_num_threads()}
+    return {"pid": os.getpid(), "threads": torch.get_num_threads(), "told": os.environ.get("OMP_NUM_THREADS")}
 
 
 def test_a_worker_that_dies_costs_its_cell_alone(tried):
@@ -143,10 +143,31 @@ def test_a_worker_that_dies_costs_its_cell_alone(tried):
     tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")
 
 
-def test_threads_are_set_and_given_back():
-    before = torch.get_num_threads()
-    rows = run_cells(maybe_die, [({}, {"die": False})], threads=1, progress=False)
-    assert rows[0]["threads"] == 1 and torch.get_num_threads() == before
+@pytest.mark.parametrize("before", [None, "7"])
+def test_threads_are_set_and_given_back(monkeypatch, before):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False) if before is None else monkeypatch.setenv(
+        "OMP_NUM_THREADS", before
+    )
+    threads, cell = torch.get_num_threads(), [({}, {"die": False})]
+    [by_default], [more], [left] = (
+        run_cells(maybe_die, cell, progress=False, **n) for n in ({}, {"threads": 2}, {"threads": -1})
+    )
+    assert (by_default["threads"], by_default["told"]) == (1, "1")  # the same whatever the number of processes
+    assert (more["threads"], more["told"]) == (2, "2")
+    assert (left["threads"], left["told"]) == (threads, before)
+    assert torch.get_num_threads() == threads and os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_processes_share_the_cores_out_where_asked(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    rows = run_cells(maybe_die, [({}, {"die": False})] * 2, jobs=2, threads=-1, progress=False)
+    assert [(row["threads"], row["told"]) for row in rows] == [(3, "3")] * 2
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_threads_out_of_range(shop, threads):
+    with pytest.raises(ValueError, match=f"threads = {threads}, but it is the number of threads of a run, or -1"):
+        mm.sweep("mf", shop, threads=threads, **FIXED)
 
 
 def test_the_bar_tells_the_time_left(capsys):
@@ -199,9 +220,9 @@ def test_a_worker_of_a_cluster_that_dies_takes_only_its_cell_along(shop, cluster
         return {"pid": os.getpid(), "recall": row["recall@20"]}
 
     cells = [({"seed": seed}, {"seed": seed, "die": seed == 3}) for seed in range(6)]
-    rows = run_cells(die_or_train, cells, shop, dask=cluster, threads=1, progress=False)
+    rows = run_cells(die_or_train, cells, shop, dask=cluster, progress=False)
     assert [row["seed"] for row in rows if "error" in row] == [3] and "the worker process died" in rows[3]["error"]
-    alone = run_cells(die_or_train, [cell for cell in cells if cell[0]["seed"] != 3], shop, threads=1, progress=False)
+    alone = run_cells(die_or_train, [cell for cell in cells if cell[0]["seed"] != 3], shop, progress=False)
     assert [row["recall"] for row in rows if "error" not in row] == [row["recall"] for row in alone]
     assert os.getpid() not in {row["pid"] for row in rows if "error" not in row}
     tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")
