@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset
 
-from .encoding import encode_pictures
+from .encoding import ItemPictures, encode_each
 from .image import ImageEncoder
 from .keywords import image_to_words, word_list
 from .pictures import MAX_PIXELS, PictureReport
@@ -18,6 +19,7 @@ from .text import TextEncoder, encode_sentences
 
 __all__ = ["add_features"]
 
+BETWEEN_PICTURES = " | "  # in the column `keywords`
 _OF_TEXTS = ("sentences", "reviews", "keywords")  # sequences in the space of the text encoder
 
 
@@ -42,9 +44,10 @@ def add_features(
     With ``text``: the feature "text" (of `items["text"]`, else the title; an empty one is a missing modality), the
     sequences "sentences" and, where `interactions` has reviews, "reviews". With ``image``: the feature "image" of the
     pictures below `image_root`: those in the column `images` (several an item, separated by "|"), or in `image`, or by
-    item id in ``pictures``; with both and ``keywords`` > 0 the sequence "keywords" (``vocabulary``: any words, else
-    those of the texts; left out, as the card says, where the image encoder knows no more than ``keywords`` of them). An
-    item whose pictures are all unusable loses them and lacks the modality. Vectors are stored in float16.
+    item id in ``pictures``; with both and ``keywords`` > 0 the sequence "keywords", one of as many words a picture
+    (``vocabulary``: any words, else those of the texts; left out, as the card says, where the image encoder knows no
+    more than ``keywords`` of them), and a column of that name, " | " between an item's pictures. An item whose pictures
+    are all unusable loses them and lacks the modality. Vectors are stored in float16.
 
     Nothing of an earlier encoder stays beside this one's: a sequence that is not made here is encoded again from its
     wording, or left out, as the card's notes say; so are the keywords of pictures that are encoded again without
@@ -67,16 +70,15 @@ def add_features(
         notes += _add_texts(data, text, words, changes, sentences, reviews, language, progress)
         encoders["text"] = {"model": text.model, "sha256": text.fingerprint, "sentences": f"pysbd, {language}"}
     if image is not None:
-        vectors, present, report = encode_pictures(
-            names, image, data.image_root, cache=cache, workers=workers, max_pixels=max_pixels, progress=progress
-        )
+        each, report = encode_each(names, image, data.image_root, cache, workers, max_pixels, progress)
+        vectors, present = each.means()
         if not present.any():
             raise DataError(f"add_features: not one picture can be used: {report.card()['unusable']}.")
         changes["features"]["image"], changes["present"]["image"] = vectors.astype(np.float16), present
         items = _usable(items, names, report)
         encoders["image"] = {"model": image.model, "pretrained": image.pretrained, "sha256": image.fingerprint}
         if text is not None and keywords:
-            spoken, encoders["keywords"] = _spoken(vectors, image, words, vocabulary, keywords)
+            spoken, encoders["keywords"] = _spoken(each, image, words, vocabulary, keywords)
         elif keywords and "keywords" in data.sequences:
             encoders["keywords"] = "left out: the pictures were encoded again without a text encoder for their words"
     if spoken:
@@ -107,18 +109,19 @@ def _with_keywords(items: pd.DataFrame, spoken: list[list[str]], ours: bool, not
     if "keywords" in items:
         items = items.rename(columns={"keywords": "keywords_given"})
         notes.append("items: the column keywords is now keywords_given, for keywords are the words of the pictures")
-    return items.assign(keywords=["".join(row) for row in spoken])
+    return items.assign(keywords=[BETWEEN_PICTURES.join(row) for row in spoken])
 
 
 def _spoken(
-    vectors: np.ndarray, encoder: ImageEncoder, texts: Sequence[str], vocabulary: Sequence[str] | None, n: int
+    each: ItemPictures, encoder: ImageEncoder, texts: Sequence[str], vocabulary: Sequence[str] | None, n: int
 ) -> tuple[list[list[str]], dict | str]:
-    """Each picture's words as one string in a list, empty without a picture; nothing where they are left out. Card."""
+    """An item's list has each of its pictures' words as one string; no lists where words are left out. And the card."""
     chosen = word_list(texts) if vocabulary is None else vocabulary
     known = int(encoder.knows(chosen).sum()) if chosen else 0
     if vocabulary is None and known <= n:  # all pictures would have the same words
         return [], f"left out: {n} words a picture, but of the texts' words the image encoder knows {known}"
-    lists = [[" ".join(row)] if row else [] for row in image_to_words(vectors, encoder, chosen, n=n)]
+    found = iter(image_to_words(np.concatenate(list(each)), encoder, chosen, n=n))
+    lists = [[" ".join(row) for row in itertools.islice(found, count) if row] for count in each.counts]
     return lists, {"words a picture": n, "vocabulary": "the texts'" if vocabulary is None else "given"}
 
 

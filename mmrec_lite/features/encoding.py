@@ -52,6 +52,20 @@ def encode_pictures(
     once. With ``cache``, a folder, vectors are kept by the files' and the model's SHA-256. ``workers`` threads read,
     decode and preprocess ahead of the encoder; memory holds a few batches, however many pictures there are.
     """
+    each, report = encode_each(pictures, encoder, root, cache, workers, max_pixels, progress)
+    return *each.means(), report
+
+
+def encode_each(
+    pictures: Sequence[str | Path | Sequence[str | Path] | None],
+    encoder: ImageEncoder,
+    root: str | Path | None,
+    cache: str | Path | None,
+    workers: int,
+    max_pixels: int,
+    progress: bool,
+) -> tuple[ItemPictures, PictureReport]:
+    """Encode as ``encode_pictures`` does; return each item's usable pictures apart, and the report."""
     names = [_names(entry) for entry in pictures]
     flat = list(dict.fromkeys(name for entry in names for name in entry))
     store = VectorCache(cache, encoder.fingerprint) if cache is not None else _Memory()
@@ -60,14 +74,30 @@ def encode_pictures(
         report.add(ready.name, ready.kinds, ready.bad)
         if ready.bad is None:
             keys[ready.name] = ready.key
-    vectors = np.zeros((len(names), encoder.width), dtype=np.float32)
-    for row, entry in enumerate(names):
-        usable = [keys[name] for name in entry if name in keys]
-        if usable:
-            vectors[row] = _mean(store.get(usable))
-    present = np.array([any(name in keys for name in entry) for entry in names], dtype=bool)
-    report.without = int((~present).sum())
-    return vectors, present, report
+    usable = [[keys[name] for name in entry if name in keys] for entry in names]
+    report.without = sum(not found for found in usable)
+    return ItemPictures(store, usable, encoder.width), report
+
+
+class ItemPictures:
+    """The vectors of each item's usable pictures, (p, d) float32 an item, read from where they are kept."""
+
+    def __init__(self, store: VectorCache | _Memory, keys: list[list[str]], width: int):
+        self._store, self._keys, self.width = store, keys, width
+        self.counts = [len(own) for own in keys]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield (p, d) an item."""
+        none = np.zeros((0, self.width), dtype=np.float32)
+        return (self._store.get(own) if own else none for own in self._keys)
+
+    def means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return one vector an item (I, d), zero without a picture, and which items have one (I,) bool."""
+        vectors = np.zeros((len(self._keys), self.width), dtype=np.float32)
+        for row, found in enumerate(self):
+            if len(found):
+                vectors[row] = _mean(found)
+        return vectors, np.array(self.counts, dtype=np.int64) > 0
 
 
 def _names(entry: str | Path | Sequence[str | Path] | None) -> list[str]:

@@ -50,6 +50,19 @@ def test_the_words_of_pictures_follow_the_text_encoder(encoded):
     assert again.card["encoders"]["keywords"] == encoded.card["encoders"]["keywords"] and "notes" not in again.card
 
 
+def test_every_picture_of_an_item_has_words_of_its_own(data):
+    """MP4SR Eq. 2 describes picture by picture; the words of their mean would be those of neither."""
+    names = {"0": ["red.png", "missing.png", "green.png"], "1": ["green.png"], "3": ["missing.png"]}
+    several, _ = add_features(
+        data, Cached(), Colour(), keywords=1, vocabulary=["red", "green"],
+        pictures={item: names.get(str(row), []) for row, item in enumerate(data.items["item_id"])},
+    )  # fmt: skip
+    assert several.items["keywords"].tolist() == ["red | green", "green", "", ""]
+    assert several.texts["keywords"] == ["red", "green"]
+    assert several.sequences["keywords"].index.tolist() == [[0, 1], [1, -1], [-1, -1], [-1, -1]]
+    assert several.present["image"].tolist() == [True, True, False, False]
+
+
 def test_what_is_not_made_again_is_encoded_from_its_wording(encoded):
     again, _ = add_features(encoded, Other(), sentences=False, reviews=False)
     assert again.texts == encoded.texts
