@@ -44,6 +44,8 @@ def compare(got: Any, expected: Any, tolerance: float = 1e-3) -> str:
         numbers = _numbers(got)
     except (TypeError, ValueError, RuntimeError):
         return f"not yet: {_short(got)} is no number"
+    except OverflowError:  # a whole number beyond all floats
+        return "not yet: a number so large is not it"
     expected = expected() if callable(expected) else expected
     if expected is None:
         return "these data cannot tell"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from mmrec_lite.methods import Method
 
 __all__ = ["Frame", "Recorder", "align", "pca_map", "project", "umap_map"]
 
+ONE_LAYOUT = threading.RLock()  # of UMAP at a time: it has a core to itself, and Numba's threads bear no other
 _BRUTE = 4096  # rows from which UMAP searches neighbours approximately, which compiles longer than it saves here
 
 
@@ -109,13 +111,14 @@ def umap_map(vectors: ArrayLike, seed: int = 0, neighbors: int = 15, epochs: int
     """Lay out by UMAP on cosines, from PCA. Shapes: (N, d) -> (N, 2).
 
     The seed fixes the map on one machine, on another it may differ. The first call in a process imports and compiles
-    UMAP, which takes as long as several maps.
+    UMAP, which takes as long as several maps; another layout in another thread waits for it.
     """
     x = np.asarray(vectors, dtype=np.float32)
-    with warnings.catch_warnings():
+    with ONE_LAYOUT:
+        # For good: `catch_warnings` in two threads may undo, or leave behind, the filters of all others.
         warnings.filterwarnings("ignore", message="n_jobs value")  # a seed means one thread
         warnings.filterwarnings("ignore", message="precomputed_knn")  # no new points will be added to the map
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(umap|pynndescent|numba|sklearn)\b")
         from umap import UMAP
 
         # UMAP's own start is spectral, which fails where the graph falls apart; PCA's scale is that of its docs.

@@ -75,8 +75,10 @@ def nearest_items(data: MultimodalDataset, item: int, modalities: str | Sequence
     """The ``n`` items most similar to one, nearest first; over several modalities by the mean of their cosines.
 
     Only other items that have all of the modalities take part; where there are fewer than n, all of them. Raises
-    `DataError` for an item that lacks one.
+    `DataError` for an item that lacks one, and for a number that is no item's.
     """
+    if not 0 <= item < data.n_items:
+        raise DataError(f"nearest_items: there is no item {item}; items are numbered 0..{data.n_items - 1}.")
     names = data.check_modalities(modalities)
     there = np.logical_and.reduce([data.present[name] for name in names])
     if not there[item]:

@@ -33,6 +33,7 @@ from tests.tiny import tiny_shop
         ([1.0, 2.0], 1.0, "not yet: one number is wanted, 2 numbers are given"),
         ("half", 0.5, "not yet: half is no number"),
         ([1, [2]], 0.5, "not yet: [1, [2]] is no number"),
+        pytest.param(10**400, 0.5, "not yet: a number so large is not it", id="beyond all floats"),
         (0.5, lambda: 0.5, "right"),
         (0.5, lambda: None, "these data cannot tell"),
     ],

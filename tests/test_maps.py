@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+import types
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +91,32 @@ def test_umap_parts_what_is_far_apart():
     centres = np.stack([got[group == g].mean(axis=0) for g in range(3)])
     nearest = np.linalg.norm(got[:, None] - centres, axis=2).argmin(axis=1)
     assert (nearest == group).mean() > 0.95
+
+
+def test_a_layout_waits_for_another_and_leaves_the_warnings_of_others_alone(monkeypatch):
+    at_once, most, rows = [], [], np.random.default_rng(0).normal(size=(20, 4))
+
+    class Slow:
+        def __init__(self, init, **options):
+            self.start = init
+
+        def fit_transform(self, x):
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.05)
+            at_once.pop()
+            return self.start
+
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Slow))
+    kept = warnings.catch_warnings  # swapped for two threads at once, it loses or leaves behind what others set
+    monkeypatch.setattr(warnings, "catch_warnings", lambda **_: pytest.fail("filters are the process's"))
+    threads = [threading.Thread(target=umap_map, args=(rows,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    monkeypatch.setattr(warnings, "catch_warnings", kept)
+    assert most == [1, 1, 1]
 
 
 def test_recording_changes_nothing_and_ends_with_the_trained_model(split):

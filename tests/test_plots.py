@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from mmrec_lite import plots
 from mmrec_lite.data import DataError, MultimodalDataset
 from mmrec_lite.graphs import knn_graph, normalize_graph
+from mmrec_lite.plots.recommendations import HIT
 from mmrec_lite.training import History
 
 EPOCHS = [
@@ -224,6 +226,88 @@ def test_figures_are_saved_only_where_they_are_wanted(tmp_path: Path, monkeypatc
     assert (folder / "cosines.svg").read_bytes() == first  # `make figures` changes only what changed
     with pytest.raises(ValueError, match="alternative text"):
         plots.save_figure(some_figure(), "cosines", "")
+
+
+def test_a_single_row_has_its_item_in_a_frame(shop: MultimodalDataset) -> None:
+    row = plots.NeighbourRow("raw", [1, 2], {"raw": [0.2, 0.1]})
+    for rows in ([row], [row, row]):
+        drawn = np.asarray(plots.neighbour_panel(shop, 0, rows).axes[0].images[0].get_array())
+        assert (drawn == 34).all(axis=-1).sum() == 102**2 - 96**2
+
+
+def bars(figure) -> list[list[tuple[float, float]]]:
+    """Left and right ends of the bars, by kind."""
+    kinds = figure.axes[0].collections
+    return [[(path.vertices[:, 0].min(), path.vertices[:, 0].max()) for path in kind.get_paths()] for kind in kinds]
+
+
+def test_a_negative_part_has_no_length_and_no_bar_leaves_its_picture(shop: MultimodalDataset) -> None:
+    parts = {"image": [-0.2, 0.5], "text": [0.4, -0.3]}
+    image, text = bars(plots.neighbour_panel(shop, 0, [plots.NeighbourRow("a", [1, 2], parts)]))
+    widths = [[right - left for left, right in kind[:2]] for kind in (image, text)]
+    assert widths == [pytest.approx([0, 96]), pytest.approx([0.8 * 96, 0])]
+    assert image[0][0] == text[0][0] == pytest.approx(328)
+    for value in (0.0, -0.1):
+        nothing = plots.neighbour_panel(shop, 0, [plots.NeighbourRow("a", [1], {"image": [value]})])
+        assert bars(nothing)[0][0] == pytest.approx((328, 328))
+
+
+def test_more_kinds_than_hatches_and_colours_are_drawn(shop: MultimodalDataset) -> None:
+    many = {f"kind {n}": [0.1, 0.1] for n in range(9)}
+    assert len(bars(plots.neighbour_panel(shop, 0, [plots.NeighbourRow("a", [1, 2], many)]))) == 9
+    plots.png(plots.recommendation_panel(shop, [plots.Shelf("a", [1, 2], parts=many)]))
+    starts = [(start, e, 8.0 / e) for start in "abcdefghi" for e in (1, 2)]
+    curves = pd.DataFrame(starts, columns=["start", "epoch", "train"]).assign(seed=0, test=1.0)
+    assert len(plots.loss_against_loss(curves).axes[0].lines) == 9
+
+
+def test_every_term_has_its_panel() -> None:
+    names = [f"term {n}" for n in range(6)]
+    frame = pd.DataFrame([row | dict.fromkeys(names, 0.1) for row in EPOCHS]).drop(columns=["bpr", "contrast"])
+    axes = [ax for ax in plots.run_curves(frame).axes if ax.get_visible()]
+    assert [ax.get_title(loc="left") for ax in axes] == ["valid recall@20", *names]
+    assert len({ax.get_position().y0 for ax in axes}) == 2 and max(ax.get_gridspec().ncols for ax in axes) == 4
+    assert {ax.get_gridspec().nrows for ax in plots.run_curves(frame[["stage", "epoch", *names[:5]]]).axes} == {1}
+    two = pd.DataFrame([*EPOCHS, *({**row, "stage": "tune"} for row in EPOCHS)])
+    dashed = [line.get_xdata()[0] for line in plots.run_curves(two).axes[0].lines if line.get_linestyle() == "--"]
+    assert dashed == [5.5]
+
+
+def test_modalities_keep_their_colours_and_no_bar_has_that_of_a_hit(shop: MultimodalDataset) -> None:
+    def colours(*names: str) -> list[str]:
+        figure = plots.recommendation_panel(shop, [plots.Shelf("a", [1], parts={n: [0.2] for n in names})])
+        return [to_hex(kind.get_facecolor()[0]).upper() for kind in figure.axes[0].collections]
+
+    image, text = colours("image", "text")
+    assert colours("text") == [text] and colours("image") == [image]
+    assert set(colours("graph", "image", "text")) > {image, text}
+    assert HIT not in colours("image", "text", *"abcdefg")
+
+
+def test_a_long_label_ends_before_the_pictures(shop: MultimodalDataset) -> None:
+    label = "PAMD without its order loss, pre-trained for three hundred epochs"
+    figure = plots.recommendation_panel(shop, [plots.Shelf(label, [1], "1 of 1 found")])
+    plots.png(figure)
+    words, note, *_ = figure.axes[0].texts
+    assert words.get_window_extent().x1 < 150 and words.get_text().endswith("…")
+    assert not words.get_window_extent().overlaps(note.get_window_extent())
+
+
+def test_what_cannot_be_drawn_says_what_to_do(shop: MultimodalDataset) -> None:
+    for draw, words in (
+        (lambda: plots.shelf(shop, []), "no item to draw; give one or more"),
+        (lambda: plots.history_panel(shop, []), "no user to draw"),
+        (lambda: plots.popularity_curve({"none": [0, 0]}), "'none' has no count above 0"),
+        (lambda: plots.training_curves(pd.DataFrame({"stage": ["a"], "epoch": [1], "loss": [1.0]})), "no loss term"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            draw()
+
+
+def test_drawing_leaves_the_warnings_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:  # swapped for two threads at once, filters are lost or left behind
+        patch.setattr("warnings.catch_warnings", lambda **_: pytest.fail("filters are the process's"))
+        plots.png(plots.matrix([[1.0]], title="\U0001fae8"))
 
 
 def test_live_curves_draw_once_a_while_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

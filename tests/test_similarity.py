@@ -72,6 +72,12 @@ def test_neighbours_by_one_and_by_both(small):
         nearest_items(small, 2, "x")
 
 
+@pytest.mark.parametrize("item", [-1, 14])
+def test_a_number_that_is_no_item_s_is_refused(small, item):
+    with pytest.raises(DataError, match=f"there is no item {item}; items are numbered 0..13"):
+        nearest_items(small, item, "y")
+
+
 def test_permuted_vectors_are_what_chance_gives():
     shop = mm.load("bazaar")
     real = users_with_similar_items(shop, "image", [5])[5]

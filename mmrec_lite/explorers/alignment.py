@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
-from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
+from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer, within
 from mmrec_lite.losses import cima_loss
 from mmrec_lite.ops import unit_rows
 from mmrec_lite.plots.charts import draw_matrix
@@ -93,6 +93,8 @@ class AlignmentExplorer(Explorer):
         at_image = at_text + rng.normal(0, 0.5, MOST)
         self.points = tuple(np.stack([np.cos(a), np.sin(a)], axis=1) for a in (at_text, at_image))
         scale = {"min": -2, "max": 0.5, "step": 0.1, "readout_format": ".3f"}
+        within("AlignmentExplorer", "temperature", temperature, 10 ** scale["min"], 10 ** scale["max"])
+        within("AlignmentExplorer", "items", items, 2, MOST)
         super().__init__(
             {
                 "temperature": widgets.FloatLogSlider(temperature, description="temperature τ", **scale, **SLIDER),
@@ -130,6 +132,7 @@ class AlignmentExplorer(Explorer):
 
     def static(self, temperatures: Sequence[float] = (0.1, 0.5, 2.0), items: int = 4) -> Figure:
         """Draw both forms' probabilities at several temperatures, for a page without a kernel."""
+        within("AlignmentExplorer.static", "items", items, 2, MOST)
         readings = ("sigmoid, half and half", "softmax")
         figure, axes = new_figure(2, len(temperatures), (11, 5.4))
         for row, reading in enumerate(readings):

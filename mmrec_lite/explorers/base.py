@@ -7,7 +7,7 @@ import html
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,28 @@ from mmrec_lite.plots.style import img, png
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BUTTONS", "LABEL", "SLIDER", "Explorer"]
+__all__ = ["BUTTONS", "LABEL", "SLIDER", "Explorer", "one_of", "within"]
 
 KEPT = 64  # pictures kept for moves that come back
+# Plain dicts: a Layout given here would be one for all controls, and closed with the first of them.
 LABEL = {"description_width": "9em"}  # a label is words, not three letters and dots
-SLIDER = {"continuous_update": False, "style": LABEL, "layout": widgets.Layout(width="26em")}
+SLIDER = {"continuous_update": False, "style": LABEL, "layout": {"width": "26em"}}
 # Space at the right: two controls side by side must not look like one with more buttons.
-BUTTONS = {"style": LABEL | {"button_width": "auto"}, "layout": widgets.Layout(width="auto", margin="2px 24px 2px 2px")}
+BUTTONS = {"style": LABEL | {"button_width": "auto"}, "layout": {"width": "auto", "margin": "2px 24px 2px 2px"}}
+
+
+def within(where: str, name: str, value: float, low: float, high: float) -> float:
+    """Return `value`, or raise ``ValueError`` for one outside `low` to `high`: a slider would move it in silence."""
+    if not low <= value <= high:
+        raise ValueError(f"{where}: {name} = {value} is outside {low:g} to {high:g}.")
+    return value
+
+
+def one_of(where: str, name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """Return `value`, or raise ``ValueError`` that names the choices."""
+    if value not in (known := list(choices)):
+        raise ValueError(f"{where}: {name} = {value!r} is unknown; choose one of {', '.join(map(str, known))}.")
+    return value
 
 
 class Explorer:
@@ -43,7 +58,7 @@ class Explorer:
         self.controls = dict(controls)
         self.picture = self.make_picture()
         self.status = StatusLine()
-        self._kept: OrderedDict[tuple, str] = OrderedDict()
+        self._kept: OrderedDict[tuple, tuple[str, str]] = OrderedDict()  # parameters -> picture, words
         self._lock = threading.Lock()
         self._ticket = 0
         heading = widgets.HTML(f"<b>{html.escape(self.title)}</b>")
@@ -79,19 +94,20 @@ class Explorer:
         """The controls' values of the moment."""
         return {name: control.value for name, control in self.controls.items()}
 
-    def element(self, params: dict[str, Any]) -> tuple[str, bool]:
-        """Return the parameters' <img> and whether it was kept from before."""
+    def element(self, params: dict[str, Any]) -> tuple[str, str, bool]:
+        """Return the parameters' <img>, its description, and whether both were kept from before."""
         key = tuple(sorted(params.items()))
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key], True
-        drawn = img(png(self.render(params), fast=True), self.describe(params))
+                return *self._kept[key], True
+        figure, words = self.render(params), self.describe(params)
+        drawn = img(png(figure, fast=True), words)
         with self._lock:
-            self._kept[key] = drawn
+            self._kept[key] = drawn, words
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return drawn, False
+        return drawn, words, False
 
     def refresh(self) -> None:
         """Draw the controls' values and say so."""
@@ -104,9 +120,9 @@ class Explorer:
             ticket = self._ticket
         params, started = self.params, time.perf_counter()
         try:
-            picture, kept = self.element(params)
+            picture, said, kept = self.element(params)
             cost = "shown again" if kept else f"drawn in {1000 * (time.perf_counter() - started):.0f} ms"
-            words = f"{html.escape(self.describe(params))} <i>({cost})</i>"
+            words = f"{html.escape(said)} <i>({cost})</i>"
         except Exception as error:  # a callback's traceback would end in a log that nobody reads
             picture, words = None, f"<b>Not drawn:</b> {html.escape(f'{type(error).__name__}: {error}')}"
         with self._lock:

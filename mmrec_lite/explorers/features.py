@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from mmrec_lite.data import DataError, MultimodalDataset
-from mmrec_lite.explorers.base import SLIDER, Explorer
+from mmrec_lite.explorers.base import SLIDER, Explorer, within
 from mmrec_lite.explorers.picking import item_number, title_search
 from mmrec_lite.plots.items import NeighbourRow, item_title, neighbour_panel
 
@@ -32,6 +32,7 @@ class FeaturesExplorer(Explorer):
     ):
         if len(names := data.check_modalities(modalities)) != 2:
             raise DataError(f"FeaturesExplorer mixes two modalities, not {len(names)}: {', '.join(names)}.")
+        within("FeaturesExplorer", "n", n, 1, 10)
         self.data, self.modalities = data, names
         self.there = np.logical_and.reduce([data.present[name] for name in names])
         self.unit = {}

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
-from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
+from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer, within
 from mmrec_lite.losses import micro_contrast
 from mmrec_lite.plots.style import COLOURS, FONT, GREY, HATCHES, INK, PALE, new_figure
 
@@ -90,14 +90,25 @@ class LossExplorer(Explorer):
         self.points = tuple(np.stack([np.cos(a), np.sin(a)], axis=1) for a in (at_view, at_fused))
         scale = {"min": -2, "max": 0.5, "step": 0.1, "readout_format": ".3f"}
         forms = {"both directions": True, "view to fused": False}
+        within("LossExplorer", "temperature", temperature, 10 ** scale["min"], 10 ** scale["max"])
+        within("LossExplorer", "negatives", negatives, 1, MOST)
         super().__init__(
             {
                 "temperature": widgets.FloatLogSlider(temperature, description="temperature τ", **scale, **SLIDER),
                 "negatives": widgets.IntSlider(negatives, min=1, max=MOST, description="other items", **SLIDER),
                 "symmetric": widgets.ToggleButtons(options=forms, description="form", **BUTTONS),
-                "anchor": widgets.IntSlider(1, min=1, max=MOST + 1, description="look at item", **SLIDER),
+                "anchor": widgets.IntSlider(1, min=1, max=negatives + 1, description="look at item", **SLIDER),
             }
         )
+
+    def _moved(self, change: Any) -> None:
+        """Let the items there are be the items to look at."""
+        if change["owner"] is self.controls["negatives"]:
+            anchor = self.controls["anchor"]
+            before, anchor.max = anchor.value, change["new"] + 1
+            if anchor.value != before:  # it lay beyond the last, and its move drew both
+                return
+        super()._moved(change)
 
     def state(self, params: dict[str, Any]) -> InfoNCE:
         """Compute the loss of the parameters' items."""
@@ -130,6 +141,8 @@ class LossExplorer(Explorer):
 
     def static(self, temperatures: Sequence[float] = (0.05, 0.5, 2.0), negatives: int = 7, anchor: int = 1) -> Figure:
         """Draw softmax and pulls for several temperatures, for a page without a kernel."""
+        within("LossExplorer.static", "negatives", negatives, 1, MOST)
+        within("LossExplorer.static", "anchor", anchor, 1, negatives + 1)
         figure, axes = new_figure(2, len(temperatures), (11, 5.6))
         for column, temperature in enumerate(temperatures):
             params = {"temperature": temperature, "negatives": negatives, "symmetric": True, "anchor": anchor}
@@ -218,8 +231,10 @@ def draw_rows(ax: Axes, state: InfoNCE, anchor: int) -> None:
     ax.bar(range(n), state.per_row, color=colours, edgecolor=[INK if i == anchor else "white" for i in range(n)])
     ax.axhline(state.loss, color=INK, linewidth=1.8)
     ax.axhline(state.uninformed, color=GREY, linestyle="--", linewidth=1.5)
-    ax.text(n - 0.4, state.loss, f"mean {state.loss:.2f}", ha="right", va="bottom", fontsize=FONT - 2, bbox=WHITE)
-    ax.text(-0.4, state.uninformed, f"chance {state.uninformed:.2f}", va="bottom", fontsize=FONT - 2, color=GREY)
+    look = {"fontsize": FONT - 2, "bbox": WHITE}  # over bars, too; on the side of its line where the other is not
+    sides = ("bottom", "top") if state.loss > state.uninformed else ("top", "bottom")
+    ax.text(n - 0.4, state.loss, f"mean {state.loss:.2f}", ha="right", va=sides[0], **look)
+    ax.text(-0.4, state.uninformed, f"chance {state.uninformed:.2f}", va=sides[1], color=GREY, **look)
     top = 1.15 * max(state.per_row.max(), state.uninformed)
     step = next(s * 10**e for e in range(-1, 9) for s in (1, 2, 5) if top < 5 * s * 10**e)
     ax.set(xticks=[], yticks=np.arange(0, top, step), xlim=(-0.7, n - 0.3), ylim=(0, top))

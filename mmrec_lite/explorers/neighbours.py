@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from mmrec_lite.data import MultimodalDataset
-from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
-from mmrec_lite.explorers.picking import item_number, thumbnail, title_search
+from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer, one_of, within
+from mmrec_lite.explorers.picking import item_number, picture_source, title_search
+from mmrec_lite.explorers.shelf import PictureShelf
 from mmrec_lite.graphs import edges, knn_graph
 from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.plots.items import NeighbourRow, item_pictures, item_title, neighbour_panel
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["NearestTable", "NeighboursExplorer"]
-
-# A button cuts its words off; these are titles, and are read.
-WRAPPED = (
-    "<style>.mmrec-title { white-space: normal; line-height: 1.25; padding: 4px; overflow-wrap: anywhere }</style>"
-)
 
 
 class NearestTable:
@@ -61,12 +57,18 @@ class NearestTable:
 class NeighboursExplorer(Explorer):
     """Pick an item by its picture, its title or its number, and move k, lambda and the modality.
 
-    `model` is a MICRO model, trained or not, on `data`; the learned graph is that of its weights now.
+    `model` is a MICRO model, trained or not, on `data`; the learned graph is that of its weights when the explorer was
+    made. Raises ``ValueError`` for data of other items than the model's.
     """
 
     title = "Neighbours: raw graph, learned graph, and their mixture"
 
     def __init__(self, model: MICRO, data: MultimodalDataset, item: int = 0, k_max: int = 12, shelf: int = 8):
+        if model.n_items != data.n_items:
+            raise ValueError(
+                f"NeighboursExplorer: the model knows {model.n_items} items, data set {data.name!r} has "
+                f"{data.n_items}; give the data set that the model's split was made of."
+            )
         self.data, self.config = data, model.config
         self.modalities = model.modalities
         k_max = min(k_max, data.n_items - 1)
@@ -84,25 +86,27 @@ class NeighboursExplorer(Explorer):
         super().__init__(self._controls(item, k_max), above=[self._shelf(shelf), self.search])
 
     def _controls(self, item: int, k_max: int) -> dict[str, widgets.Widget]:
-        k = min(self.config.k, k_max)
+        k, counted = min(self.config.k, k_max), "k, with itself" if self.config.self_loops else "k, neighbours"
         return {
             "item": item_number(self.data, item),
             "modality": widgets.ToggleButtons(options=list(self.modalities), description="modality", **BUTTONS),
-            "k": widgets.IntSlider(k, min=1, max=k_max, description="k, with itself", **SLIDER),
+            "k": widgets.IntSlider(k, min=1, max=k_max, description=counted, **SLIDER),
             "lam": widgets.FloatSlider(self.config.lam, min=0, max=1, step=0.05, description="λ, raw share", **SLIDER),
         }
 
     def _shelf(self, n: int) -> widgets.Widget:
-        # Without the usual 2 points at either side: wider than its column, it would give each a scroll bar.
-        look, places = widgets.Layout(width="100%", height="auto", min_height="32px", margin="2px 0"), []
-        for item, picture in zip(chosen := _spread(self.data, n), item_pictures(self.data, chosen), strict=True):
-            title = item_title(self.data, item)
-            button = widgets.Button(description=title, tooltip=f"choose {title}", layout=look)
-            button.add_class("mmrec-title")
-            button.on_click(lambda _, item=item: self._choose(item))
-            places.append(widgets.VBox([widgets.HTML(thumbnail(picture, title)), button]))
-        in_one_row = widgets.Layout(grid_template_columns=f"repeat({len(places)}, minmax(0, 112px))", grid_gap="4px")
-        return widgets.VBox([widgets.HTML(f"{WRAPPED}Pick an item:"), widgets.GridBox(places, layout=in_one_row)])
+        chosen = _spread(self.data, n)
+        sources = map(picture_source, item_pictures(self.data, chosen))
+        titles = [item_title(self.data, item) for item in chosen]
+        shelf = PictureShelf(entries=[{"title": t, "source": s} for t, s in zip(titles, sources, strict=True)])
+
+        def clicked(change: Any) -> None:
+            if change["new"] >= 0:
+                self._choose(chosen[change["new"]])
+                shelf.clicked = -1  # else a second click on this picture would be no change, and unheard
+
+        shelf.observe(clicked, "clicked")
+        return widgets.VBox([widgets.HTML("Pick an item:"), shelf])
 
     def _choose(self, item: int) -> None:
         self.controls["item"].value = item
@@ -140,7 +144,9 @@ class NeighboursExplorer(Explorer):
 
         `k` is the model's unless given, and as the slider's at most the explorer's `k_max`.
         """
-        tables = self.tables[modality or self.modalities[0]]
+        within("NeighboursExplorer.static", "item", item, 0, self.data.n_items - 1)
+        modality = one_of("NeighboursExplorer.static", "modality", modality or self.modalities[0], self.modalities)
+        tables = self.tables[modality]
         k = k or min(self.config.k, tables["raw"].k_max)
         raw, learned = tables["raw"].row(item, k), tables["learned"].row(item, k)
         names = {1: ": raw alone", 0: ": learned"}
@@ -168,7 +174,7 @@ def _row(label: str, item: int, parts: dict[str, dict[int, float]]) -> Neighbour
 
 
 def _spread(data: MultimodalDataset, n: int) -> list[int]:
-    """Choose n different items: one of each category as far as they go, else evenly spaced."""
+    """Choose at most n different items: of n categories or more one each, else evenly spaced."""
     if "category" in data.items:
         firsts = np.flatnonzero(~data.items["category"].duplicated().to_numpy())
         if len(firsts) >= n:

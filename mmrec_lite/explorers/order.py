@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
+from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer, one_of, within
 from mmrec_lite.losses import cosine_gap, gap, order_loss
 from mmrec_lite.plots.style import COLOURS, FONT, GREY, HATCHES, INK, MARKERS, new_figure, style_axes
 
@@ -78,6 +78,9 @@ class OrderExplorer(Explorer):
 
     def __init__(self, form: str = "printed", scale: float = 1.0, parting: float = 1.0):
         powers = {"base": 2, "min": -2, "max": 3, "step": 0.25, "readout_format": ".2f"}
+        one_of("OrderExplorer", "form", form, FORMS)
+        within("OrderExplorer", "scale", scale, 2 ** powers["min"], 2 ** powers["max"])
+        within("OrderExplorer", "parting", parting, LEAST, 1)
         super().__init__(
             {
                 "scale": widgets.FloatLogSlider(scale, description="length × k", **powers, **SLIDER),

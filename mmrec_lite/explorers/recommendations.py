@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -10,7 +11,7 @@ import numpy as np
 
 from mmrec_lite.data import Split
 from mmrec_lite.evaluation import best_items
-from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer
+from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer, one_of, within
 from mmrec_lite.maps import attention
 from mmrec_lite.methods import Method
 from mmrec_lite.methods.switches import modalities_off, switchable
@@ -25,16 +26,18 @@ __all__ = ["RecommendationsExplorer"]
 MOST = 3
 BLOCK = 512  # users ranked at a time: the next user's list is there before the slider moves
 NOTHING = "nothing"
+PAST = {("train",): "training", ("train", "valid"): "training and validation"}
 
 
 class RecommendationsExplorer(Explorer):
     """Choose a user: what they took in training, and what each method puts first; held-out items are framed.
 
     `models` maps a label to a trained method, three at most. Users without training or test items are left out;
-    ``ValueError`` where nobody is left. A bar below a picture is the item's attention to each modality, where a method
-    has one. With a modality switched off
-    (`methods.switches.modalities_off`: missing when scoring, the weights stay) items that were not there before are
-    marked "new".
+    ``ValueError`` where nobody is left. What is past when the framed part is to be predicted (`Split.history_parts`)
+    is the history, and not recommended again. A bar below a picture is the item's attention to each modality, where a
+    method has one. With a modality switched off (`methods.switches.modalities_off`: missing when scoring, the weights
+    stay) items that were not there before are marked "new". Lists are kept: after training a method further, call
+    `forget`.
     """
 
     title = "Recommendations: one user, several methods"
@@ -51,7 +54,7 @@ class RecommendationsExplorer(Explorer):
             )
         titles = {True: "held out for the test", False: "held out for validation"}
         self._parts = {titles[part == "test"]: part for part in ("test", "valid")}
-        self._ranked: dict[tuple[str, str, int], np.ndarray] = {}
+        self._ranked: dict[tuple, np.ndarray] = {}
         self._weights: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         read = dict.fromkeys(name for model in models.values() for name in switchable(model))
         super().__init__(
@@ -62,38 +65,50 @@ class RecommendationsExplorer(Explorer):
             }
         )
 
-    def ranked(self, label: str, place: int, off: str = NOTHING) -> np.ndarray:
+    def forget(self) -> None:
+        """Rank and draw anew: what was kept is of the weights that the methods had."""
+        with self._lock:
+            self._kept.clear()
+        self._ranked.clear()
+        self._weights.clear()
+        self.refresh()
+
+    def past(self, part: str) -> tuple[str, ...]:
+        """Return the parts of the split that are past for what is framed."""
+        return self.split.history_parts(self._parts[one_of("RecommendationsExplorer", "part", part, self._parts)])
+
+    def ranked(self, label: str, place: int, off: str = NOTHING, past: tuple[str, ...] = ("train",)) -> np.ndarray:
         """Return a method's best items for the user at a place, with a modality switched off or not; kept by blocks.
 
-        k items, fewer where the user has fewer left.
+        k items that are not in the parts `past`, fewer where the user has fewer left.
         """
         block = place // BLOCK
-        if (label, off, block) not in self._ranked:
+        key = label, off, past, block
+        if key not in self._ranked:
             model = self.models[label]
             users = self.users[block * BLOCK : (block + 1) * BLOCK]  # one without a history could not be ranked
-            if off not in switchable(model):
+            with modalities_off(model, [off]) if off in switchable(model) else nullcontext():
                 self._weights[label, off] = _by_modality(attention(model))
-                self._ranked[label, off, block] = best_items(model, self.split, users, self.k)[0]
-            else:
-                with modalities_off(model, [off]):
-                    self._weights[label, off] = _by_modality(attention(model))
-                    self._ranked[label, off, block] = best_items(model, self.split, users, self.k)[0]
-        best = self._ranked[label, off, block][place % BLOCK]
+                self._ranked[key] = best_items(model, self.split, users, self.k, past)[0]
+        best = self._ranked[key][place % BLOCK]
         return best[best >= 0]  # -1 fills up where fewer are left
 
     def shelves(self, place: int, part: str, off: str = NOTHING) -> list[Shelf]:
         """Return the history and each method's shelf."""
-        user = int(self.users[place])
-        history = self.split.history(user)
+        within("RecommendationsExplorer", "place", place, 0, len(self.users) - 1)
+        user, past = int(self.users[place]), self.past(part)
+        indptr, taken = self.split.sequences(past)
+        history = taken[indptr[user] : indptr[user + 1]]
         wanted = self.split.pairs(self._parts[part])
         held = wanted[1][wanted[0] == user]
-        rows = [Shelf(f"user {user}", history[::-1], f"{len(history)} taken,\nthe latest first")]
+        ordered = "timestamp" in self.split.dataset.interactions or self.split.options.get("by") == "order"
+        rows = [Shelf(f"user {user}", history[::-1], f"{len(history)} taken" + ",\nthe latest first" * ordered)]
         for label in self.models:
-            items = self.ranked(label, place, off)
+            items = self.ranked(label, place, off, past)
             hits = np.isin(items, held)
             note, words = f"{hits.sum()} of {len(held)} found\nin the top {self.k}", ()
             if off != NOTHING:
-                new = ~np.isin(items, self.ranked(label, place))
+                new = ~np.isin(items, self.ranked(label, place, past=past))
                 moved = off in switchable(self.models[label])
                 note += f",\n{new.sum()} new without\n{off}" if moved else ",\nunchanged"
                 words = [f"new: {self._title(i)}" if n else self._title(i) for i, n in zip(items, new, strict=True)]
@@ -116,8 +131,8 @@ class RecommendationsExplorer(Explorer):
         history, *rows = self._rows(params)
         found = "; ".join(f"{row.label}: {row.note.replace(chr(10), ' ')}" for row in rows)
         return (
-            f"{history.label.capitalize()}, {len(history.items)} items in training, {params['part']}, switched off: "
-            f"{params.get('off', NOTHING)}. {found}."
+            f"{history.label.capitalize()}, {len(history.items)} items in {PAST[self.past(params['part'])]}, "
+            f"{params['part']}, switched off: {params.get('off', NOTHING)}. {found}."
         )
 
     def telling(self, n: int = 1) -> list[int]:
@@ -129,10 +144,20 @@ class RecommendationsExplorer(Explorer):
         return np.argsort(-np.asarray(gaps), kind="stable")[:n].tolist()
 
     def static(self, places: Sequence[int] | None = None, off: Sequence[str] = (NOTHING,)) -> Figure:
-        """Draw some users below one another, each with every of `off` switched off, for a page without a kernel."""
+        """Draw some users below one another, each with every of `off` switched off, for a page without a kernel.
+
+        `places` default to two users on whom the methods differ most; ``ValueError`` where there is none of either.
+        """
+        for name in off:
+            one_of("RecommendationsExplorer.static", "off", name, self.controls["off"].options)
+        chosen = self.telling(2) if places is None else list(places)
+        if not chosen or not len(off):
+            raise ValueError(
+                "RecommendationsExplorer.static: nothing to draw; give a place, and something to switch off."
+            )
         part = next(iter(self._parts))
         rows = []
-        for place in places or self.telling(2):
+        for place in chosen:
             for number, name in enumerate(off):
                 history, *shelves = self.shelves(place, part, name)
                 rows += [*([history] if number == 0 else []), *shelves]

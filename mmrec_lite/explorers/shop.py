@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from mmrec_lite.data import MultimodalDataset, Split, split
+from mmrec_lite.data.checks import PARTS
 from mmrec_lite.data.times import EARLIEST_DATE
-from mmrec_lite.explorers.base import LABEL, SLIDER, Explorer
+from mmrec_lite.explorers.base import LABEL, SLIDER, Explorer, one_of, within
 from mmrec_lite.plots.data import HistoryRow, history_panel
 
 if TYPE_CHECKING:
@@ -26,22 +27,26 @@ PROTOCOL_OPTIONS: dict[str, dict[str, Any]] = {
     "k-fold": {"protocol": "kfold"},
     "cold items": {"protocol": "cold-items"},
 }
+ROWS = 4  # of pictures: a history of a thousand choices would be a sheet that no page shows
 GROUPS = {"common": "common", "image_only": "image only", "text_only": "text only"}
 
 
 class ShopExplorer(Explorer):
     """Choose a user and a protocol: the history in pictures, in time order, framed by the part of the split.
 
-    Where the data bring the planted truth, bars show what the user cares about and what spoke for each choice.
-    Protocols that the data cannot follow (no time stamps) are not offered. Times that are mere positions (0, 1, 2 ...)
-    order the choices and are not shown as dates.
+    Of a long history the latest four rows are drawn; words count them all. Where the data bring the planted truth, bars
+    show what the user cares about and, where there are time stamps, what spoke for each choice. Protocols that the data
+    cannot follow (no time stamps) are not offered. Times that are mere positions (0, 1, 2 ...) order the choices and
+    are not shown as dates.
     """
 
     title = "Shop: one user's history"
 
     def __init__(self, data: MultimodalDataset, user: int = 0, seed: int = 0, columns: int = 8):
+        within("ShopExplorer", "user", user, 0, data.n_users - 1)
         self.data, self.seed, self.columns = data, seed, columns
         self._splits: dict[str, Split] = {}
+        self._parts: dict[str, np.ndarray] = {}
         self._rows = pd.Series(np.arange(len(data))).groupby(data.interactions["user"].to_numpy()).indices
         self._timed = "timestamp" in data.interactions
         self._dated = self._timed and data.interactions["timestamp"].max() >= EARLIEST_DATE
@@ -69,26 +74,38 @@ class ShopExplorer(Explorer):
 
     def parts(self, user: int, protocol: str) -> list[str]:
         """Return the part of each of the user's interactions, the earliest first."""
-        chosen = self.split(protocol)
-        return [next(p for p in ("train", "valid", "test") if row in getattr(chosen, p)) for row in self.rows(user)]
+        if protocol not in self._parts:
+            part_of = np.full(len(self.data), "", dtype=object)  # "": in no part of the split
+            for part in PARTS:
+                part_of[getattr(self.split(protocol), part)] = part
+            self._parts[protocol] = part_of
+        return self._parts[protocol][self.rows(user)].tolist()
 
     def history(self, user: int, protocol: str) -> HistoryRow:
-        """Return everything that is drawn of a user."""
-        rows = self.rows(user)
-        table = self.data.interactions.iloc[rows]
-        dates = []
-        if self._dated:
-            dates = [f"{day:%b %Y}" for day in pd.to_datetime(table["timestamp"], unit="s")]
-        shares = None
-        if "user_weights" in self.data.truth:
-            shares = dict(zip(GROUPS.values(), self.data.truth["user_weights"][user].tolist(), strict=True))
-        label = f"user {user}: {len(rows)} choices"
-        items = table["item"].tolist()
-        return HistoryRow(label, items, self.parts(user, protocol), dates, shares, self._why(user, rows))
+        """Return everything that is drawn of a user: the latest choices, as many as there is room for."""
+        every = self.rows(user)
+        rows = every[-ROWS * self.columns :]
+        label = f"user {user}: {len(every)} choices"
+        items = self.data.interactions["item"].to_numpy()[rows].tolist()
+        parts = self.parts(user, protocol)[len(every) - len(rows) :]
+        earlier = len(every) - len(rows)
+        return HistoryRow(label, items, parts, self._dates(rows), self._shares(user), self._why(user, rows), earlier)
+
+    def _dates(self, rows: np.ndarray) -> list[str]:
+        if not self._dated:
+            return []
+        days = pd.to_datetime(self.data.interactions["timestamp"].iloc[rows], unit="s")
+        return [f"{day:%b %Y}" for day in days]
+
+    def _shares(self, user: int) -> dict[str, float] | None:
+        """How much the user cares about each group, where the data know."""
+        if "user_weights" not in self.data.truth:
+            return None
+        return dict(zip(GROUPS.values(), self.data.truth["user_weights"][user].tolist(), strict=True))
 
     def _why(self, user: int, rows: np.ndarray) -> dict[str, np.ndarray] | None:
-        """What each group of factors added to the utility of each choice, at its time."""
-        if "user_weights" not in self.data.truth:
+        """What each group of factors added to the utility of each choice, at its time; None where either is unknown."""
+        if "user_weights" not in self.data.truth or not self._timed:
             return None
         from mmrec_lite.data.bazaar import oracle_scores
 
@@ -104,17 +121,18 @@ class ShopExplorer(Explorer):
 
     def describe(self, params: dict[str, Any]) -> str:
         """Count the choices in each part and those test choices that lie before a training choice."""
-        row = self.history(params["user"], params["protocol"])
-        counts = ", ".join(f"{row.parts.count(part)} {part}" for part in ("train", "valid", "test"))
+        rows, parts = self.rows(params["user"]), self.parts(params["user"], params["protocol"])
+        counts = ", ".join(f"{parts.count(part)} {part}" for part in PARTS)
         cares = ""
-        if row.shares:
-            cares = " Cares: " + ", ".join(f"{name} {share:.0%}" for name, share in row.shares.items()) + "."
-        last = max((place for place, part in enumerate(row.parts) if part == "train"), default=-1)
-        early = row.parts[: last + 1].count("test")
+        if shares := self._shares(params["user"]):
+            cares = " Cares: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()) + "."
+        last = max((place for place, part in enumerate(parts) if part == "train"), default=-1)
+        early = parts[: last + 1].count("test")
         order = ""
-        if self._timed and row.items:
-            order = f" Earlier than a training choice: {early} of {row.parts.count('test')} test choices."
-        when = f" from {row.dates[0]} to {row.dates[-1]}" if row.dates else ""
+        if self._timed and parts:
+            order = f" Earlier than a training choice: {early} of {parts.count('test')} test choices."
+        ends = self._dates(rows[[0, -1]]) if len(rows) else []
+        when = f" from {ends[0]} to {ends[1]}" if ends else ""
         return f"User {params['user']}{when}; {params['protocol']}: {counts}.{cares}{order}"
 
     def examples(self) -> list[int]:
@@ -128,5 +146,8 @@ class ShopExplorer(Explorer):
 
     def static(self, users: Sequence[int] | None = None, protocol: str = "ratio, random") -> Figure:
         """Draw several users (default: `examples`) under one protocol, for a page without a kernel."""
-        chosen = self.examples() if users is None else users
+        one_of("ShopExplorer.static", "protocol", protocol, self.controls["protocol"].options)
+        chosen = self.examples() if users is None else list(users)
+        for user in chosen:
+            within("ShopExplorer.static", "user", user, 0, self.data.n_users - 1)
         return history_panel(self.data, [self.history(user, protocol) for user in chosen], self.columns)

@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import html
+import math
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as widgets
 import pandas as pd
 
 from mmrec_lite.data import Split
-from mmrec_lite.explorers.base import BUTTONS, LABEL, SLIDER, Explorer
+from mmrec_lite.experiments.sweeps import _ALONE
+from mmrec_lite.explorers.base import BUTTONS, LABEL, SLIDER, Explorer, one_of, within
 from mmrec_lite.methods import configure, create, method_class
 from mmrec_lite.plots.runs import run_curves
 from mmrec_lite.training import fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pydantic import BaseModel
 
-__all__ = ["Run", "TrainingExplorer"]
+__all__ = ["Best", "Run", "TrainingExplorer"]
 
 SHARED = ("method", "epochs", "seed")
+SLIDERS = ("lam", "k", "beta")  # set to the method's own when it is chosen
+LAMBDAS = {"micro": "λ, raw share", "mcptr": "λ, CIMA's share", "mp4sr": "λ, contrast"}  # three papers, three meanings
+MOST_SEED = 2**31 - 1
 REDRAW = 0.7  # seconds between two live pictures: drawing must not slow the training much
+# PyTorch's random numbers are the process's: two trainings at once would mix them, and neither could be repeated.
+_ONE_TRAINING = threading.Lock()
+BUSY = "another training goes on, here or in another explorer; wait for its end or cancel it"
 
 
 class _Cancelled(Exception):
     """Raised in the training's thread before the next batch."""
 
 
+class Best(NamedTuple):
+    """A run's best validation figure, the row that had it, counted from 1, and the figure's name, "recall@20"."""
+
+    value: float
+    row: int
+    metric: str
+
+
 @dataclass
 class Run:
-    """One training: its settings, the rows of its history so far, and where it stands."""
+    """One training: its settings, the rows of its history so far, and where it stands; `stop` asks it to end."""
 
     settings: dict[str, Any]
     rows: list[dict[str, Any]] = field(default_factory=list)
     state: str = "running"
     seconds: float = 0.0
+    stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -47,19 +65,24 @@ class Run:
         return pd.DataFrame(self.rows)
 
     @property
-    def best(self) -> tuple[float, int] | None:
-        """The best validation figure and the row, counted from 1, that had it."""
+    def best(self) -> Best | None:
+        """The best validation figure so far; methods are validated by different ones."""
         name = next((n for row in self.rows for n in row if n.startswith("valid ")), None)
         if name is None:
             return None
         known = self.frame[name].dropna()
-        return float(known.max()), int(known.idxmax()) + 1
+        if known.empty:
+            return None
+        return Best(float(known.max()), int(known.idxmax()) + 1, name.removeprefix("valid "))
 
     def words(self) -> str:
         """Name the settings in one line."""
-        names = {"lam": "λ", "beta": "β", "epochs": "at most"}
-        pairs = [(names.get(k, k), "+".join(v) if isinstance(v, tuple) else v, k) for k, v in self.settings.items()]
-        return ", ".join(f"{v}" if k == "method" else f"{n} {v}{' epochs' * (k == 'epochs')}" for n, v, k in pairs)
+        forms = {"method": "{}", "lam": "λ {}", "beta": "β {}", "epochs": "at most {} epochs a stage"}
+        return ", ".join(forms.get(k, f"{k} {{}}").format(_word(v)) for k, v in self.settings.items())
+
+
+def _word(value: Any) -> Any:
+    return "+".join(value) if isinstance(value, tuple) else value
 
 
 class TrainingExplorer(Explorer):
@@ -67,7 +90,8 @@ class TrainingExplorer(Explorer):
 
     Trains on `split` in a thread of its own, so that sliders and Cancel go on working; Cancel stops before the next
     batch. A run is kept by its settings: asked for again, it is shown and not trained. The test part is never looked
-    at. Torch's random state is shared: another training in a cell at the same time would disturb either.
+    at. Each stage of a method trains `epochs` epochs at most. Torch's random state is shared: while one explorer
+    trains, all others refuse to, sweeps wait, and ``mm.fit`` in a cell would disturb either.
     """
 
     title = "Training: one run before the earlier ones"
@@ -80,9 +104,12 @@ class TrainingExplorer(Explorer):
         epochs: int = 15,
         seed: int = 0,
     ):
+        within("TrainingExplorer", "epochs", epochs, 1, math.inf)
+        within("TrainingExplorer", "seed", seed, 0, MOST_SEED)
+        if not methods:
+            raise ValueError("TrainingExplorer: there is no method to choose; give one or more names.")
         self.split, self.profile = split, profile
         self.runs: list[Run] = []
-        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._setting = False
         self.run_button = widgets.Button(description="Run", icon="play", button_style="success")
@@ -99,7 +126,7 @@ class TrainingExplorer(Explorer):
     def _controls(self, methods: list[str], epochs: int, seed: int) -> dict[str, widgets.Widget]:
         names = self.split.dataset.modalities
         choices = [c for size in range(len(names), 0, -1) for c in combinations(names, size)]
-        number = {"style": LABEL, "layout": widgets.Layout(width="16em"), "continuous_update": False}
+        number = {"style": LABEL, "layout": {"width": "16em"}, "continuous_update": False}
         scale = {"min": -4, "max": 0, "step": 0.25, "readout_format": ".2g"}
         return {
             "method": widgets.Dropdown(options=methods, description="method", style=LABEL),
@@ -109,8 +136,8 @@ class TrainingExplorer(Explorer):
             "modalities": widgets.ToggleButtons(
                 options={" + ".join(c): c for c in choices}, description="modalities", **BUTTONS
             ),
-            "epochs": widgets.IntSlider(epochs, min=1, max=60, description="most epochs", **SLIDER),
-            "seed": widgets.BoundedIntText(seed, min=0, max=99, description="seed", **number),
+            "epochs": widgets.IntSlider(epochs, min=1, max=max(60, epochs), description="most epochs", **SLIDER),
+            "seed": widgets.BoundedIntText(seed, min=0, max=MOST_SEED, description="seed", **number),
         }
 
     # What the controls mean ----------------------------------------------------------------------------------------
@@ -118,14 +145,25 @@ class TrainingExplorer(Explorer):
     def _adopt(self, method: str) -> None:
         """Enable the settings a method has and set them to the profile's; grey the others out."""
         config = configure(method, self.profile)
+        fields = type(config).model_fields
         self._setting = True
+        if "lam" in fields:
+            self._replace("lam", _lambda(method, config))
         for name, control in self.controls.items():
             if name not in SHARED:
-                control.disabled = name not in type(config).model_fields
-            if name in ("lam", "k", "beta") and not control.disabled:
+                control.disabled = name not in fields
+            if name in SLIDERS and not control.disabled:
                 control.value = getattr(config, name)
         self._setting = False
         self.refresh()
+
+    def _replace(self, name: str, new: widgets.Widget) -> None:
+        """Put another control into the place of one."""
+        old, self.controls[name] = self.controls[name], new
+        rows = self.widget.children[1]
+        rows.children = [new if child is old else child for child in rows.children]
+        new.observe(self._moved, "value")
+        old.close()
 
     def _moved(self, change: Any) -> None:
         if self._setting:
@@ -153,23 +191,25 @@ class TrainingExplorer(Explorer):
     # Run and Cancel ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin the training of the controls' settings, unless it is kept or another one goes on."""
-        if self._thread is not None and self._thread.is_alive():
-            return
+        """Begin the training of the controls' settings, unless it is kept; while another goes on, say so."""
         before = self.kept(self.params)
         if before is not None and before.state not in ("cancelled", "failed"):
             self.refresh()
             return
+        if not _ONE_TRAINING.acquire(blocking=False):  # given back by the thread
+            self._say(f"<b>Not trained:</b> {BUSY}.")
+            return
         run = Run(self.settings(self.params))
         self.runs.append(run)
-        self._stop.clear()
         self.run_button.disabled, self.cancel_button.disabled = True, False
         self._thread = threading.Thread(target=self._work, args=(run,), daemon=True)
         self._thread.start()
 
     def cancel(self) -> None:
         """Stop the training before its next batch."""
-        self._stop.set()
+        for run in self.runs:
+            if run.state == "running":
+                run.stop.set()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the training to end; return whether it has."""
@@ -180,18 +220,33 @@ class TrainingExplorer(Explorer):
     def run(self, **changes: Any) -> Run:
         """Train here and now with the controls' settings, some of them changed; return the run, kept or new.
 
-        What the training raises is raised here, too; the run then counts as failed, and may be run again.
+        What the training raises is raised here, too; the run then counts as failed, and may be run again. Raises
+        ``ValueError`` for a change that the method does not have, ``RuntimeError`` while another training goes on.
         """
-        params = self.params | changes
+        method = changes.get("method", self.controls["method"].value)
+        config = configure(method, self.profile)
+        known = [name for name in self.controls if name in SHARED or name in type(config).model_fields]
+        for name in changes:
+            one_of(f"TrainingExplorer.run, method {method!r}", "setting", name, known)
+        within("TrainingExplorer.run", "epochs", changes.get("epochs", 1), 1, math.inf)
+        own = {}
         if "method" in changes:  # its own defaults, not those of the method chosen before
-            config = configure(changes["method"], self.profile)
-            own = {n: getattr(config, n) for n in ("lam", "k", "beta") if hasattr(config, n)}
-            params = self.params | own | changes
+            own = {name: getattr(config, name) for name in SLIDERS if hasattr(config, name)}
+        params = self.params | own | changes
         before = self.kept(params)
         if before is not None and before.state not in ("cancelled", "failed", "running"):
             return before
-        self.runs.append(run := Run(self.settings(params)))
-        self._stop.clear()
+        if self.runs and self.runs[-1].stop.is_set():
+            self.wait()  # for the one that was cancelled: it ends with its batch
+        if not _ONE_TRAINING.acquire(blocking=False):
+            raise RuntimeError(f"TrainingExplorer.run: {BUSY}.")
+        try:
+            return self._here(Run(self.settings(params)))
+        finally:
+            _ONE_TRAINING.release()
+
+    def _here(self, run: Run) -> Run:
+        self.runs.append(run)
         try:
             self._train(run, live=False)
         except KeyboardInterrupt:  # the kernel was interrupted
@@ -205,14 +260,18 @@ class TrainingExplorer(Explorer):
         return run
 
     def _work(self, run: Run) -> None:
+        failed = None
         try:
             self._train(run, live=True)
         except Exception as error:  # a thread's traceback would end in a log
-            self._failed(run, error)
-        else:
-            self.refresh()
-        finally:
+            failed = error
+        finally:  # before the words that say so: who reads them may press Run
+            _ONE_TRAINING.release()
             self.run_button.disabled, self.cancel_button.disabled = False, True
+        if failed is None:
+            self.refresh()
+        else:
+            self._failed(run, failed)
 
     def _failed(self, run: Run, error: Exception) -> None:
         run.state = "failed"
@@ -224,7 +283,7 @@ class TrainingExplorer(Explorer):
         hyper = {k: v for k, v in run.settings.items() if k not in SHARED}
 
         def ask(*_: Any) -> None:
-            if self._stop.is_set():
+            if run.stop.is_set():
                 raise _Cancelled
 
         def row_done(row: dict[str, Any]) -> None:
@@ -235,20 +294,21 @@ class TrainingExplorer(Explorer):
                 self.refresh()
                 drawn = time.monotonic()
 
-        model = create(run.settings["method"], self.split, profile=self.profile, seed=run.settings["seed"], **hyper)
-        model.register_forward_pre_hook(ask)  # the loop calls the model once a batch
-        if live:
-            self.refresh()
-        try:
-            history = fit(model, self.split, epochs=run.settings["epochs"], progress=False, callback=row_done)
-            run.state = next(reversed(history.stopped.values()), "nothing to train")
-        except _Cancelled:
-            run.state = "cancelled"
+        with _ALONE:  # a sweep's cells in another thread draw random numbers, too
+            model = create(run.settings["method"], self.split, profile=self.profile, seed=run.settings["seed"], **hyper)
+            model.register_forward_pre_hook(ask)  # the loop calls the model once a batch
+            if live:
+                self.refresh()
+            try:
+                history = fit(model, self.split, epochs=run.settings["epochs"], progress=False, callback=row_done)
+                run.state = next(reversed(history.stopped.values()), "nothing to train")
+            except _Cancelled:
+                run.state = "cancelled"
         run.seconds = time.monotonic() - started
 
     # What is drawn -------------------------------------------------------------------------------------------------
 
-    def element(self, params: dict[str, Any]) -> tuple[str, bool]:
+    def element(self, params: dict[str, Any]) -> tuple[str, str, bool]:
         """Draw anew each time: runs grow."""
         with self._lock:
             self._kept.clear()
@@ -265,25 +325,33 @@ class TrainingExplorer(Explorer):
         """Say where the settings' run stands, and how many others are drawn behind it."""
         run = self.kept(params)
         others = sum(other is not run and bool(other.rows) for other in self.runs)
-        behind = f" {others} other run{'s' * (others != 1)} behind it."
+        behind = f" {others} other run{'s' * (others != 1)} behind it." if others else ""
         if run is None:
-            return f"{Run(self.settings(params)).words()}: not run yet, press Run.{behind if others else ''}"
-        best = f", best validation {run.best[0]:.4f} after {run.best[1]}" if run.best else ""
+            return f"{Run(self.settings(params)).words()}: not run yet, press Run.{behind}"
+        best = ""
+        if found := run.best:
+            best = f", best validation {found.metric} {found.value:.4f} after epoch {found.row}"
         return f"{run.words()}: {run.state}, {len(run.rows)} epochs in {run.seconds:.1f} s{best}.{behind}"
 
     def frame(self) -> pd.DataFrame:
-        """Return a table of all runs: settings, epochs, best validation figure, seconds, how each ended."""
-        rows = [
-            {**run.settings, "epochs": len(run.rows), "best validation": run.best[0] if run.best else float("nan"),
-             "seconds": round(run.seconds, 1), "ended": run.state}
-            for run in self.runs
-        ]  # fmt: skip
+        """Return a table of all runs: settings, epochs trained, best validation figure, seconds, how each ended.
+
+        `metric` names the figure: one of recall@10 is not to be compared with one of recall@20.
+        """
+        rows = []
+        for run in self.runs:
+            settings = {"most epochs" if k == "epochs" else k: _word(v) for k, v in run.settings.items()}
+            value, _, metric = run.best or (float("nan"), 0, "")
+            ended = {"best validation": value, "metric": metric, "seconds": round(run.seconds, 1), "ended": run.state}
+            rows.append({**settings, "epochs": len(run.rows), **ended})
         return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="run"))
 
     def shown(self, params: dict[str, Any]) -> None:
         """Write the table below the picture."""
         if self.runs:
             frame = self.frame().reset_index().rename(columns={"lam": "λ", "beta": "β"})
+            known, metrics = frame["best validation"], frame.pop("metric")
+            frame["best validation"] = [f"{m} {v:.4g}" if m else "" for v, m in zip(known, metrics, strict=True)]
             look = {"index": False, "border": 0, "justify": "left", "col_space": 56}
             table = frame.to_html(na_rep="", float_format="{:.4g}".format, **look)
             # A data frame shown in any cell moves the headings of this class to the right, on the whole page.
@@ -295,3 +363,17 @@ class TrainingExplorer(Explorer):
             raise ValueError("TrainingExplorer.static: nothing has been run; call run() first.")
         *ghosts, last = self.runs
         return run_curves(last.frame, [ghost.frame for ghost in ghosts], last.words())
+
+
+def _lambda(method: str, config: BaseModel) -> widgets.FloatSlider | widgets.FloatLogSlider:
+    """Return a slider for what the method calls lambda: over its range, or, without an upper end, by powers of ten."""
+    known, value = type(config).model_fields["lam"], float(config.lam)
+    low = next((end.ge for end in known.metadata if hasattr(end, "ge")), min(0.0, value))
+    high = next((end.le for end in known.metadata if hasattr(end, "le")), None)
+    look = {"description": LAMBDAS.get(method, "λ, lam"), "tooltip": known.description, **SLIDER}
+    if high is not None:
+        return widgets.FloatSlider(value, min=low, max=high, step=(high - low) / 20, **look)
+    if value <= 0:  # it has no logarithm
+        return widgets.FloatSlider(value, min=value, max=value + 1, step=0.05, **look)
+    middle = round(math.log10(value))
+    return widgets.FloatLogSlider(value, min=middle - 2, max=middle + 2, step=0.25, readout_format=".2g", **look)

@@ -24,13 +24,15 @@ def training_curves(history: Any, size: tuple[float, float] | None = None) -> Fi
 
     `history` is a ``History``, its frame, or a mapping label -> either: then each run is a line in every panel. A
     star marks the best epoch. Stages stand one after the other, a dashed line between them where all runs change at
-    the same epoch: after early stopping they may not.
+    the same epoch: after early stopping they may not. Raises ``ValueError`` where nothing was recorded.
     """
     runs = dict(history) if isinstance(history, Mapping) else {"": history}
     frames = {label: _frame(run) for label, run in runs.items()}
     names = list(dict.fromkeys(c for frame in frames.values() for c in frame if c not in NOT_A_TERM))
     names.sort(key=lambda name: name.startswith("valid "))
-    borders = zip(*map(_stage_ends, frames.values()), strict=False)
+    if not names:
+        raise ValueError("training_curves: the history names no loss term and no metric; there is nothing to draw.")
+    borders = zip(*map(stage_ends, frames.values()), strict=False)
     common = [steps[0] for steps in borders if len(set(steps)) == 1]
     figure, axes = new_figure(1, len(names), size or (min(3.1 * len(names), 11), 2.7))
     for name, ax in zip(names, axes[0], strict=True):
@@ -61,9 +63,12 @@ def _curve(ax: Axes, curve: pd.DataFrame, place: int, label: str) -> None:
         ax.plot(best["step"], best[name], "*", color=colour, markersize=15, markeredgecolor="white")
 
 
-def _stage_ends(frame: pd.DataFrame) -> list[float]:
-    starts = frame["step"][frame["stage"].ne(frame["stage"].shift())]
-    return [step - 0.5 for step in starts[1:]]
+def stage_ends(frame: pd.DataFrame) -> list[float]:
+    """Return where one stage ends and the next begins, between two epochs counted from 1 over all stages."""
+    if "stage" not in frame:
+        return []
+    starts = np.flatnonzero(frame["stage"].ne(frame["stage"].shift()))
+    return [float(start) + 0.5 for start in starts[1:]]
 
 
 def method_points(
@@ -114,12 +119,19 @@ def method_points(
 def popularity_curve(
     counts: Mapping[str, Sequence[float]], x: str = "rank of the item", y: str = "interactions"
 ) -> Figure:
-    """Draw how counts fall from the most to the least popular, on logarithmic axes; one line a name."""
+    """Draw how counts fall from the most to the least popular, on logarithmic axes; one line a name.
+
+    Raises ``ValueError`` for a name without a count above 0.
+    """
     figure, axes = new_figure(1, 1, (6, 3.4))
     ax = style_axes(axes[0, 0], x=x, y=y, grid="both")
     for place, (name, values) in enumerate(counts.items()):
         falling = np.sort(np.asarray(values, dtype=float))[::-1]
         falling = falling[falling > 0]
+        if not len(falling):
+            raise ValueError(
+                f"popularity_curve: {name!r} has no count above 0, and a logarithm none of 0; leave it out."
+            )
         marks = np.unique(np.geomspace(1, len(falling), 9).astype(int)) - 1
         look = {"color": COLOURS[place % 7], "marker": MARKERS[place % 7], "markevery": list(marks)}
         ax.loglog(np.arange(1, len(falling) + 1), falling, label=name, **look)

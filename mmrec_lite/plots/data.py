@@ -63,7 +63,7 @@ class HistoryRow:
     """One user's choices in time order: `items` and `parts` ("train", ... or "") (n,), `dates` (n,) words or none.
 
     `shares` says how much the user cares about each group of factors, name -> share; `why` how much each group spoke
-    for each choice, name -> (n,), signed.
+    for each choice, name -> (n,), signed. `earlier` counts choices before these, which are not drawn.
     """
 
     label: str
@@ -72,14 +72,17 @@ class HistoryRow:
     dates: Sequence[str] = ()
     shares: Mapping[str, float] | None = None
     why: Mapping[str, Sequence[float]] | None = None
+    earlier: int = 0
 
 
 def history_panel(data: MultimodalDataset, rows: Sequence[HistoryRow], columns: int = 8) -> Figure:
     """Draw users' histories as pictures in time order, framed in the colour of the part of the split.
 
     Above the pictures a bar shows the user's shares; below each picture a bar a group, to the right where the group
-    speaks for the choice, to the left where it speaks against it.
+    speaks for the choice, to the left where it speaks against it. Raises ``ValueError`` without a user.
     """
+    if not rows:
+        raise ValueError("history_panel: there is no user to draw; give one or more.")
     heights = [HEAD + STEP_Y * -(-len(row.items) // columns) for row in rows]
     sheet = Sheet(columns * STEP_X + 10, sum(heights))
     top = 0
@@ -96,6 +99,9 @@ def history_panel(data: MultimodalDataset, rows: Sequence[HistoryRow], columns: 
 def _head(sheet: Sheet, row: HistoryRow, top: int) -> None:
     """Write who the user is, and draw the shares as one bar with a name to each piece."""
     sheet.text(14, top + 14, row.label, size=FONT, fontweight="bold", va="center")
+    if row.earlier:
+        end = sheet.pixels.shape[1] - 14
+        sheet.text(end, top + 14, f"+{row.earlier:,} earlier", color=GREY, ha="right", va="center")
     x = 300.0
     for place, (name, share) in enumerate((row.shares or {}).items()):
         sheet.bars.setdefault(place, []).append((x, top + 10, 110 * float(share)))

@@ -100,8 +100,10 @@ def _picture(data: MultimodalDataset, item: int) -> Image.Image | None:
 def shelf(
     data: MultimodalDataset, items: Sequence[int], captions: Sequence[str] | None = None, columns: int = 8
 ) -> Figure:
-    """Draw items as a shelf of pictures, their titles (or `captions`) below."""
-    words = captions or [item_title(data, item) for item in items]
+    """Draw items as a shelf of pictures, their titles (or `captions`) below; ``ValueError`` without an item."""
+    if not len(items):
+        raise ValueError("shelf: there is no item to draw; give one or more.")
+    words = [item_title(data, item) for item in items] if captions is None or not len(captions) else captions
     n_rows = -(-len(items) // columns)
     step_x, step_y = TILE + 14, TILE + 46
     sheet = Sheet(columns * step_x, n_rows * step_y)
@@ -117,9 +119,9 @@ def neighbour_panel(
 ) -> Figure:
     """Draw an item (left) and, in each row, its neighbours on one graph: pictures, weights, and bars for the weights.
 
-    A bar is stacked from the row's parts (the raw and the learned graph's share). At most `columns` neighbours a row
-    are shown, the number of weaker ones is written behind. A tick marks neighbours whose column `same` of the item
-    table equals the item's, if there is one.
+    A bar is stacked from the row's parts (the raw and the learned graph's share); a negative part has no length. At
+    most `columns` neighbours a row are shown, the number of weaker ones is written behind. A tick marks neighbours
+    whose column `same` of the item table equals the item's, if there is one.
     """
     panel = _Panel(data, item, rows, columns, same)
     for place, row in enumerate(rows):
@@ -139,9 +141,14 @@ class _Panel:
         self.data, self.item, self.columns, self.same = data, item, columns, same
         self.sheet = Sheet(LABELS_END + columns * STEP_X + 24, len(rows) * STEP_Y + 26)
         self.names = list(dict.fromkeys(name for row in rows for name in row.parts))
-        self.longest = max((row.weights.max() for row in rows if len(row.items)), default=1.0)
+        lengths = [
+            np.sum([np.clip(part, 0, None) for part in row.parts.values()], axis=0).max()
+            for row in rows
+            if len(row.items)
+        ]
+        self.longest = max([*lengths, 1e-12])
         self.group = data.items[same].astype(object).fillna("").to_numpy() if same in data.items else None
-        middle = len(rows) * STEP_Y // 2 - TILE // 2 - 16
+        middle = max(len(rows) * STEP_Y // 2 - TILE // 2 - 16, 6)
         self.sheet.picture(item_pictures(data, [item])[0], 12, middle, thick=True)
         self.sheet.caption(item_title(data, item), 12 + TILE / 2, middle + TILE + 8, width=13, lines=4, size=FONT - 1)
 
@@ -179,8 +186,9 @@ class _Panel:
     def bar(self, x: float, y: float, shares: dict[str, float]) -> None:
         """Stack a bar of the parts; a share of 1 is as long as a picture is wide."""
         for name, share in shares.items():
-            self.sheet.bars.setdefault(self.names.index(name), []).append((x, y, TILE * float(share)))
-            x += TILE * float(share)
+            width = TILE * max(float(share), 0.0)
+            self.sheet.bars.setdefault(self.names.index(name), []).append((x, y, width))
+            x += width
 
     def finish(self, y: float) -> Figure:
         """Explain the bars and return the figure."""
@@ -208,7 +216,7 @@ class Sheet:
         """Paste a picture, a line around it; a line in a `colour` ("#rrggbb") of its own is thick."""
         line = 4 if colour else 3 if thick else 1
         frame = list(bytes.fromhex(colour.removeprefix("#"))) if colour else 34 if thick else 187
-        self.pixels[y - line : y + TILE + line, x - line : x + TILE + line] = frame
+        self.pixels[max(y - line, 0) : y + TILE + line, max(x - line, 0) : x + TILE + line] = frame
         self.pixels[y : y + TILE, x : x + TILE] = picture
 
     def text(self, x: float, y: float, words: str, size: float = FONT - 2, color: str = INK, **look: object) -> None:
@@ -228,7 +236,8 @@ class Sheet:
         self.ax.imshow(self.pixels, extent=(0, width, height, 0), interpolation="antialiased", aspect="auto")
         for place, bars in self.bars.items():
             corners = [[(x, y), (x + w, y), (x + w, y + 7), (x, y + 7)] for x, y, w in bars]
-            look = {"facecolor": COLOURS[place], "hatch": HATCHES[place], "edgecolor": "white", "linewidth": 0}
+            colour, hatch = COLOURS[place % len(COLOURS)], HATCHES[place % len(HATCHES)]
+            look = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
             self.ax.add_collection(PolyCollection(corners, **look), autolim=False)
         self.ax.set(xlim=(0, width), ylim=(height, 0))
         return self.figure

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmrec_lite.plots.charts import training_curves
+from mmrec_lite.plots.charts import NOT_A_TERM, training_curves
 from mmrec_lite.plots.style import img, png
 
 __all__ = ["LiveCurves"]
@@ -66,5 +66,5 @@ class LiveCurves:
 
 
 def _moves(first: dict[str, Any], last: dict[str, Any]) -> str:
-    names = [n for n in last if n not in ("stage", "epoch", "lr", "seconds", "loss") and n in first]
+    names = [n for n in last if n not in NOT_A_TERM and n in first]
     return ", ".join(f"{name} from {first[name]:.4f} to {last[name]:.4f}" for name in names)

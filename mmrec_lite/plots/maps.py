@@ -24,12 +24,19 @@ MARGIN = 0.04  # of a map's width, free around the points
 NAMED = {"red": "#D55E00", "orange": "#E69F00", "yellow": "#d8c800", "green": "#009E73", "teal": "#2f8f9d"}
 NAMED |= {"blue": "#0072B2", "purple": "#7a4fa3", "pink": "#CC79A7"}
 LAYERS = 5
-SHOWN = len(MARKERS)  # labels with a colour and a marker of their own, the most frequent
+SHOWN = min(len(MARKERS), len(COLOURS))  # labels with a colour and a marker of their own, the most frequent
+OTHERS = "#a8a8a8"  # the rest, in the maps and in their key
+
+
+MARKER, LETTER, NARROW = 3.5, 1.35, 1.1  # widths in the key, per cent of it; narrow: where words are cut
 
 
 @dataclass(frozen=True)
 class MapPanel:
-    """One map: its name, points (I, 2), what colours them (I,) or None, and whether that is a number or a label."""
+    """One map: its name, points (I, 2), what colours them (I,) or None, and whether that is a number or a label.
+
+    The label "" is none.
+    """
 
     name: str
     points: np.ndarray
@@ -111,7 +118,7 @@ def _draw_map(ax: Axes, panel: MapPanel, item: int) -> None:
     else:
         names = _frequent(panel.colour)
         others = ~np.isin(panel.colour, names)
-        ax.plot(*points[others].T, ".", color=PALE, markersize=3)
+        ax.plot(*points[others].T, ".", color=OTHERS, markersize=3)
         members = [np.flatnonzero(panel.colour == name) for name in names]
         for turn in range(LAYERS):  # in turns: else the last label would lie on top of all others
             for place, name in enumerate(names):
@@ -123,7 +130,8 @@ def _draw_map(ax: Axes, panel: MapPanel, item: int) -> None:
 
 def _frequent(labels: np.ndarray) -> np.ndarray:
     """Return the most frequent labels, at most as many as there are colours, in their own order."""
-    names, counts = np.unique(labels, return_counts=True)
+    known = labels[labels != ""] if labels.dtype.kind in "OU" else labels
+    names, counts = np.unique(known, return_counts=True)
     return np.sort(names[np.argsort(-counts, kind="stable")[:SHOWN]])
 
 
@@ -132,8 +140,9 @@ def _key(figure: Figure, panel: MapPanel, words: str, y: float) -> None:
     ax = _axes(figure, LEFT, y - 0.34, 2 * SIDE + GAP, 0.3)
     ax.axis("off")
     ax.set(xlim=(0, 100), ylim=(0, 1))
-    ax.text(0, 0.5, f"{words}:", va="center", fontsize=FONT - 1, parse_math=False)
-    start = 2 + 1.35 * (len(words) + 1)
+    words_shown = _short(words, 24)
+    ax.text(0, 0.5, f"{words_shown}:", va="center", fontsize=FONT - 1, parse_math=False)
+    start = 2 + LETTER * (len(words_shown) + 1)
     if panel.continuous and panel.colour is not None:
         ax.imshow(np.linspace(0, 1, 64)[None], cmap="cividis", extent=(start + 8, start + 28, 0.2, 0.8), aspect="auto")
         ends = (float(panel.colour.min()), float(panel.colour.max()))
@@ -148,16 +157,28 @@ def _key(figure: Figure, panel: MapPanel, words: str, y: float) -> None:
         )
     elif panel.colour is not None:
         names = _frequent(panel.colour)
-        widths = 3.5 + 1.35 * np.array([len(str(name)) for name in [*names, "others"]])
-        starts = start + np.append(0, widths.cumsum()) * min(1, (100 - start) / widths.sum())
-        for place, (x, name) in enumerate(zip(starts, names, strict=False)):
-            ax.plot(x, 0.5, MARKERS[place], color=NAMED.get(str(name), COLOURS[place]), markersize=7)
-            ax.text(x + 1, 0.5, str(name), va="center", fontsize=FONT - 1, parse_math=False)
-        if len(np.unique(panel.colour)) > len(names):
-            x = starts[len(names)]
-            ax.plot(x, 0.5, ".", color=GREY, markersize=6)
-            ax.text(x + 1, 0.5, "others", va="center", fontsize=FONT - 1)
+        entries = [
+            (str(name), MARKERS[place], NAMED.get(str(name), COLOURS[place]), 7) for place, name in enumerate(names)
+        ]
+        if not np.isin(panel.colour, names).all():
+            entries.append(("others", ".", OTHERS, 6))
+        for (x, y, room), (name, marker, colour, size) in zip(_places(entries, start), entries, strict=True):
+            ax.plot(x, y, marker, color=colour, markersize=size)
+            ax.text(x + 1, y, _short(name, room), va="center", fontsize=FONT - 1, parse_math=False)
     ax.set(xlim=(0, 100), ylim=(0, 1))
+
+
+def _places(entries: Sequence[tuple], start: float) -> list[tuple[float, float, int]]:
+    """Return where each entry of the key stands, and how many letters it has room for: one row, else two of columns."""
+    widths = MARKER + LETTER * np.array([len(name) for name, *_ in entries])
+    squeeze = min(1, (100 - start) / widths.sum())
+    if squeeze > 0.9:
+        starts = start + np.append(0, widths.cumsum()) * squeeze
+        return [(x, 0.5, len(name)) for x, (name, *_) in zip(starts, entries, strict=False)]
+    columns = -(-len(entries) // 2)
+    width = (100 - start) / columns
+    room = max(int((width - MARKER) / NARROW), 2)
+    return [(start + n % columns * width, 0.85 - 0.75 * (n // columns), room) for n in range(len(entries))]
 
 
 def _draw_probes(ax: Axes, probes: Mapping[str, pd.Series]) -> None:
@@ -169,7 +190,7 @@ def _draw_probes(ax: Axes, probes: Mapping[str, pd.Series]) -> None:
         side = ("left", "right")[number] if len(probes) > 1 else "both"
         look = {"color": COLOURS[number], "hatch": HATCHES[number], "edgecolor": "white", "linewidth": 0.5}
         ax.barh(places, scores.clip(lower=0), height * 0.9, label=side, **look)
-    names = next(iter(probes.values())).index
+    names = max(probes.values(), key=len).index  # one side may not be measured yet
     ax.set_yticks(range(len(names)), names, fontsize=FONT - 2)
     ax.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6), xticks=[0, 0.5, 1])
     ax.set_xticklabels(["chance", "", "all"], fontsize=FONT - 2)
@@ -179,4 +200,4 @@ def _draw_probes(ax: Axes, probes: Mapping[str, pd.Series]) -> None:
 
 
 def _short(words: str, letters: int) -> str:
-    return words if len(words) <= letters else words[: letters - 1] + "…"
+    return words if len(words) <= letters else words[: letters - 1].rstrip() + "…"

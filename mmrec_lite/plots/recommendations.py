@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ __all__ = ["Shelf", "recommendation_panel"]
 
 HIT = "#009E73"
 LABELS, STEP_X, STEP_Y = 150, TILE + 12, TILE + 54
+FIRST = ("image", "text")  # the same colours whatever else there is
+# Places in COLOURS: not the third, which is a hit's frame.
+BARS = (0, 1, 3, 4, 5, 6)
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,16 @@ class Shelf:
 
 def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns: int = 10) -> Figure:
     """Draw one shelf of pictures a row; hits get a thick green frame and a tick, so that colour never stands alone."""
-    names = sorted({name for row in rows for name in row.parts})  # image is blue wherever there is one
+    found = {name for row in rows for name in row.parts}
+    order = [*FIRST, *sorted(found - set(FIRST))]
+    names = {name: BARS[place % len(BARS)] for place, name in enumerate(order) if name in found}  # -> colour
     sheet = Sheet(LABELS + columns * STEP_X + 10, len(rows) * STEP_Y + 6 + (24 if names else 0))
     for place, row in enumerate(rows):
         y = place * STEP_Y + 6
-        sheet.text(4, y + 8, row.label, size=FONT, fontweight="bold", va="top")
-        sheet.text(4, y + 30, row.note, size=FONT - 1.5, color=GREY, va="top", linespacing=1.3)
+        label = textwrap.wrap(row.label, 12, max_lines=3, placeholder="…")
+        sheet.text(4, y + 8, "\n".join(label), size=FONT, fontweight="bold", va="top", linespacing=1.1)
+        below = y + 12 + 18 * max(len(label), 1)
+        sheet.text(4, below, row.note, size=FONT - 1.5, color=GREY, va="top", linespacing=1.3)
         shown = list(row.items)[:columns]
         hits = list(row.hits) or [False] * len(shown)
         words = list(row.words) or [item_title(data, item) for item in shown]
@@ -52,11 +60,11 @@ def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns
             sheet.caption(tick + words[column], x + TILE / 2, y + TILE + (13 if row.parts else 6), width=15, lines=2)
             left = x
             for name, shares in row.parts.items():
-                sheet.bars.setdefault(names.index(name), []).append((left, y + TILE + 5, TILE * float(shares[column])))
+                sheet.bars.setdefault(names[name], []).append((left, y + TILE + 5, TILE * float(shares[column])))
                 left += TILE * float(shares[column])
     x, y = LABELS, len(rows) * STEP_Y + 12
-    for place, name in enumerate(names):  # what the bars mean
-        sheet.bars.setdefault(place, []).append((x, y, 26))
+    for name, colour in names.items():  # what the bars mean
+        sheet.bars.setdefault(colour, []).append((x, y, 26))
         sheet.text(x + 32, y + 4, f"attention to {name}", va="center")
         x += 136 + round(7.2 * len(name))
     return sheet.finish()

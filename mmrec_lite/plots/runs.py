@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mmrec_lite.plots.charts import NOT_A_TERM
+from mmrec_lite.plots.charts import NOT_A_TERM, stage_ends
 from mmrec_lite.plots.style import COLOURS, FONT, GREY, new_figure, style_axes
 
 if TYPE_CHECKING:
@@ -28,32 +28,29 @@ def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title
     shown = current if len(current) else (ghosts[-1] if ghosts else current)
     names = [name for name in shown if name not in NOT_A_TERM]
     names.sort(key=lambda name: not name.startswith("valid "))
-    names = names[:MOST] or ["valid recall"]
-    figure, axes = new_figure(1, len(names), (11, 3.0))
-    for place, (name, ax) in enumerate(zip(names, axes[0], strict=True)):
+    names = names or ["valid recall"]
+    rows = -(-len(names) // MOST)
+    figure, axes = new_figure(rows, -(-len(names) // rows), (11, 0.4 + 2.6 * rows))
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    for place, (name, ax) in enumerate(zip(names, axes.flat, strict=False)):
+        colour = COLOURS[place % len(COLOURS)]
         style_axes(ax, name, "epoch")
         for ghost in ghosts:
             if name in ghost:
                 ax.plot(range(1, len(ghost) + 1), ghost[name], color=GHOST, linewidth=2.5)
         if name in current:
             epochs = range(1, len(current) + 1)
-            ax.plot(epochs, current[name], color=COLOURS[place], linewidth=2, marker="o", markersize=3.5)
+            ax.plot(epochs, current[name], color=colour, linewidth=2, marker="o", markersize=3.5)
             known = current[name].dropna()
             if name.startswith("valid ") and len(known):
                 best = known.idxmax()
-                ax.plot(best + 1, known[best], "*", color=COLOURS[place], markersize=16, markeredgecolor="white")
-        _stage_ends(ax, shown)
+                ax.plot(best + 1, known[best], "*", color=colour, markersize=16, markeredgecolor="white")
+        for end in stage_ends(shown):
+            ax.axvline(end, color=GREY, linestyle="--", linewidth=1)
         ax.xaxis.get_major_locator().set_params(integer=True)
     if not len(current):  # in the title: in the panels it would stand across the earlier runs
         title = f"{title}: not run yet" if title else "not run yet"
     if title:
         figure.suptitle(title, fontsize=FONT, x=0.01, ha="left", parse_math=False)
     return figure
-
-
-def _stage_ends(ax: object, frame: pd.DataFrame) -> None:
-    """Draw a dashed line where one stage ends and the next begins."""
-    if "stage" in frame:
-        starts = frame["stage"].ne(frame["stage"].shift()).to_numpy().nonzero()[0]
-        for start in starts[1:]:
-            ax.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)

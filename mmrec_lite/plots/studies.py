@@ -75,7 +75,7 @@ def claim_verdicts(claims: pd.DataFrame, columns: int = 2) -> Figure:
         min(stacks, key=lambda stack: sum(len(papers[p]) for p in stack)).append(paper)
     height = max(sum(len(papers[p]) + 2.5 for p in stack) for stack in stacks)
     figure = Figure(figsize=(7 * len(stacks), 0.27 * height + 0.5), dpi=DPI, layout="constrained", facecolor="white")
-    ratio = (claims["difference"] / claims["noise"]).abs()
+    ratio = _in_noise(claims).abs()
     reach = 2 * max(1.0, float(ratio[np.isfinite(ratio)].max()))  # one seed has no noise to compare with
     for part, stack in zip(figure.subfigures(1, len(stacks), squeeze=False)[0], stacks, strict=True):
         ratios = [len(papers[paper]) for paper in stack]
@@ -84,6 +84,12 @@ def claim_verdicts(claims: pd.DataFrame, columns: int = 2) -> Figure:
     keys = [Line2D([], [], linestyle="", markersize=9, label=name, **_look(name)) for name in VERDICTS]
     figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=FONT)
     return figure
+
+
+def _in_noise(claims: pd.DataFrame) -> pd.Series:
+    """Differences in units of the noise; without noise infinite, or 0 where there is no difference either."""
+    difference, noise = (claims[name].astype(float) for name in ("difference", "noise"))
+    return (difference / noise).mask((difference == 0) & (noise == 0), 0.0)
 
 
 def _look(verdict: str) -> dict[str, str]:
@@ -95,8 +101,9 @@ def _claims(ax: Axes, paper: str, claims: pd.DataFrame, reach: float) -> None:
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(-reach, reach)
     ax.axvspan(-1, 1, color="#eeeeee", zorder=0)
-    for place, row in enumerate(claims.itertuples()):
-        ax.plot(row.difference / row.noise, place, markersize=9, **_look(row.verdict))
+    ratios = _in_noise(claims).clip(-reach, reach)  # seeds that agree to the last digit: at the panel's edge
+    for place, (ratio, verdict) in enumerate(zip(ratios, claims["verdict"], strict=True)):
+        ax.plot(ratio, place, markersize=9, clip_on=False, **_look(verdict))
     names = claims.index.str.removeprefix(f"{paper} ") + ": " + claims["better"] + " > " + claims["worse"]
     ax.set_yticks(range(len(claims)), names)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
@@ -169,7 +176,7 @@ def loss_against_loss(curves: pd.DataFrame) -> Figure:
     for n, (start, part) in enumerate(curves.groupby("start", sort=False)):
         for m, (_, run) in enumerate(part.groupby("seed")):
             label = start if m == 0 else None
-            look = {"color": COLOURS[n], "marker": MARKERS[n], "markersize": 5}
+            look = {"color": COLOURS[n % 7], "marker": MARKERS[n % 7], "markersize": 5}
             ax.plot(np.log(run["train"]), np.log(run["test"]), label=label, **look)
     style_axes(ax, "", "log of the training loss", "log of the test loss", grid="both")
     ax.legend(frameon=False, fontsize=FONT)

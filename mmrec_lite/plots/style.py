@@ -103,9 +103,10 @@ def png(figure: Figure, dpi: int = DPI, fast: bool = False) -> bytes:
     drawn_at = figure.dpi
     try:
         figure.set_dpi(dpi)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a shop's emoji: an empty box says enough
-            canvas.draw()
+        # A shop's emoji: an empty box says enough. For good, since `catch_warnings` in two threads may undo, or leave
+        # behind, the filters of all others.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     finally:
         figure.set_dpi(drawn_at)

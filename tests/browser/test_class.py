@@ -203,7 +203,7 @@ def test_training_cancel_and_a_restart(cells: dict[str, Locator], page: LabPage,
     assert picture(cell) != before and cell.locator("table").inner_text().count("micro") == 2
     enter(row(cell, "most epochs").locator(".widget-readout"), "6")
     for share, key in (("0.5", "Enter"), ("0.7", " ")):  # the one behind, then the one in front
-        enter(row(cell, "λ, lam").locator(".widget-readout"), share)
+        enter(row(cell, "λ, raw share").locator(".widget-readout"), share)
         says(cell, f"micro, λ {share}")
         run.press(key)
         says(cell, "all epochs, 6 epochs", 120)
@@ -230,19 +230,21 @@ GESTURES = {
     "readout": lambda cell, label, words: enter(row(cell, label).locator(".widget-readout"), words),
     "title": lambda cell, label, words: enter(row(cell, label).locator("input[list]"), words),
     "menu": lambda cell, label, words: row(cell, label).locator("select").select_option(words),
+    "menu keys": lambda cell, label, words: row(cell, label).locator("select").press(words),
     "click": lambda cell, label, words: row(cell, label).get_by_role("button", name=words, exact=True).click(),
     "press": lambda cell, label, words: row(cell, label).get_by_role("button", name=words, exact=True).press("Enter"),
     "picture": lambda cell, label, words: cell.get_by_title(f"choose {label}").click(),
     "picture keys": lambda cell, label, words: cell.get_by_title(f"choose {label}").press("Enter"),
 }
-# Every control of every explorer by its label, by mouse and by keyboard (a menu's keys are the browser's own);
+# Every control of every explorer by its label, by mouse and by keyboard (an arrow takes the next of a menu's words);
 # {hit}, {title} … are what the notebook prints.
 MOVES = {
     "map": """
         colour | menu | pattern
-        colour | menu | material
-        left | menu | fused
+        colour | menu keys | ArrowUp
+        left | menu keys | ArrowDown
         right | menu | image
+        right | menu keys | ArrowDown
         moment | keys | ArrowLeft ArrowLeft
         moment | drag | 1
         fit | click | a fit each, turned
@@ -261,9 +263,10 @@ MOVES = {
         switched off | click | image""",
     "training": """
         method | menu | lightgcn
+        method | menu keys | ArrowDown
         method | menu | micro
-        λ, lam | keys | ArrowLeft ArrowLeft
-        λ, lam | drag | 0.2
+        λ, raw share | keys | ArrowLeft ArrowLeft
+        λ, raw share | drag | 0.2
         k, neighbours | keys | ArrowRight
         k, neighbours | drag | 0.7
         β, contrast | keys | ArrowLeft
@@ -299,7 +302,8 @@ MOVES = {
         protocol | click | cold items
         protocol | press | leave one out""",
     "studies": """
-        artefact | menu | {last}""",
+        artefact | menu | {last}
+        artefact | menu keys | ArrowUp""",
     "features": """
         share of image | keys | ArrowLeft ArrowLeft
         share of image | drag | 0.9

@@ -53,6 +53,8 @@ def test_every_control_moves_the_picture(cells: list[Locator], page: LabPage, re
     says(cell, "lambda = 0.55")
     cell.get_by_role("button", name="text", exact=True).click()
     says(cell, "text graph")
+    cell.get_by_title("choose thing 1").locator("img").click()  # the picture itself, not its title alone
+    says(cell, "thing 1:")
     cell.get_by_role("button", name="thing 2").press("Enter")
     says(cell, "thing 2:")
     cell.locator("input[list]").fill("thing 9 · 9")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import threading
 import time
 
 import numpy as np
@@ -44,9 +45,10 @@ def test_every_control_changes_picture_and_words_and_drawing_is_pure(explorer):
     changes = [("item", 5), ("left", "b"), ("colour", "popularity"), ("colour", "attention: image"), ("moment", 0)]
     for name, value in [*changes, ("right", "a"), ("fit", "a fit each, turned"), ("right", "wide")]:
         explorer.controls[name].value = value
+        until(lambda: explorer.picture.value not in seen)  # probes of another moment come a little later
+        until(lambda: "being measured" not in explorer.status.value)
         assert "Not drawn" not in explorer.status.value, name
         seen.add(explorer.picture.value)
-    assert len(seen) == 9
     assert "epoch 0" in explorer.status.value and "wide" in explorer.status.value
     assert plots.png(explorer.render(params)) == first
     for name, control in explorer.controls.items():
@@ -134,9 +136,27 @@ def test_a_umap_that_fails_is_said(explorer, monkeypatch, error):
     until(lambda: why in explorer.status.value)
     assert len(tried) == (1 if isinstance(error, ImportError) else 2)  # what is missing is missing for every layout
     explorer.controls["projection"].value = "PCA"
-    assert "UMAP" not in explorer.status.value
+    until(lambda: "UMAP" not in explorer.status.value)
     with pytest.raises(type(error)):  # a page gets no PCA under UMAP's name
         explorer.static("UMAP", moment=0)
+
+
+def test_two_explorers_lay_out_one_umap_at_a_time(shop, monkeypatch):
+    at_once, most = [], []
+
+    def layout(x, seed):
+        at_once.append(1)
+        most.append(len(at_once))
+        time.sleep(0.1)
+        at_once.pop()
+        return pca_map(x)[0]
+
+    monkeypatch.setattr("mmrec_lite.maps.umap_map", layout)
+    both = [explorers.EmbeddingMapExplorer(frames(), shop, shown=("a", "b")) for _ in range(2)]
+    for one in both:
+        one.controls["projection"].value = "UMAP"
+    until(lambda: not any("until then" in one.status.value for one in both))
+    assert most == [1, 1]
 
 
 def test_the_static_twin_has_a_row_a_colour(explorer):
@@ -162,6 +182,71 @@ def test_data_that_plant_nothing_are_mapped_without_probes(shop):
     assert "Not drawn" not in explorer.status.value and "probes read nothing" in explorer.status.value
     explorer.controls["item"].value = 2
     assert "Chosen: &lt;b&gt;thing&lt;/b&gt; &amp; 2" in explorer.status.value
+
+
+def test_an_item_without_a_label_has_none_and_the_others_keep_theirs_whole(shop):
+    labels = ["mug", "hat", None, *["mug", "hat", "teapot"] * 3]
+    holed = shop.replace(items=shop.items.assign(category=labels))
+    explorer = explorers.EmbeddingMapExplorer(frames(), holed, shown=("a", "b"))
+    assert explorer.factors["category"].tolist() == [label or "" for label in labels]
+    known = np.array([label is not None for label in labels])
+    expected = linear_probe(explorer.frames[2].spaces["a"][known], [label for label in labels if label], folds=3)
+    assert explorer.probes(2, "a")["category"] == expected
+    figure = explorer.render(explorer.params)
+    words = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert {"hat", "mug", "teapot", "others"} <= set(words) and "" not in words
+
+
+def test_probes_of_another_moment_are_measured_in_the_background(explorer, monkeypatch):
+    go_on, measured = threading.Event(), []
+
+    def slow(*given):
+        assert go_on.wait(10)
+        measured.append(1)
+        return linear_probe(*given)
+
+    monkeypatch.setattr("mmrec_lite.explorers.embedding_map.linear_probe", slow)
+    explorer.controls["moment"].value = 0
+    assert "epoch 0" in explorer.status.value and explorer.status.value.count("probes are being measured") == 2
+    waiting = explorer.picture.value
+    go_on.set()
+    until(lambda: "being measured" not in explorer.status.value)
+    assert explorer.status.value.count("probes read category") == 2 and explorer.picture.value != waiting
+    assert len(measured) == 2
+    explorer.controls["item"].value = 5
+    assert len(measured) == 2 and "being measured" not in explorer.status.value
+
+
+def test_a_probe_that_fails_in_the_background_is_said(explorer, monkeypatch):
+    def fails(*_):
+        raise ValueError("no <probe>")
+
+    monkeypatch.setattr("mmrec_lite.explorers.embedding_map.linear_probe", fails)
+    explorer.controls["moment"].value = 1
+    until(lambda: "ValueError: no &lt;probe&gt;" in explorer.status.value)
+
+
+def test_what_is_not_of_these_items_is_refused(shop, explorer):
+    short = [Frame("now", {"a": np.zeros((11, 3))}, {})]
+    wrong = [
+        (([],), {}, "there is no frame; give Frame.of"),
+        ((short,), {}, r"frame 'now', a has 11 rows, data set 'small' 12 items; give the data set"),
+        ((frames(), shop, np.arange(13)), {}, "counts has 13 rows"),
+        ((frames(),), {"factors": {"hue": np.arange(3)}}, "factor 'hue' has 3 rows"),
+        ((frames(),), {"shown": ("a", "c")}, "shown = 'c' is unknown; choose one of a, b, wide"),
+        ((frames(),), {"item": 12}, "item = 12 is outside 0 to 11"),
+    ]
+    for given, options, words in wrong:
+        with pytest.raises(ValueError, match=words):
+            explorers.EmbeddingMapExplorer(given[0], shop, *given[2:], **options)
+    for changes, words in (
+        ({"momnet": 1}, "parameter = 'momnet' is unknown; choose one of item, left"),
+        ({"left": "c"}, "left = 'c' is unknown"),
+        ({"moment": 3}, "moment = 3 is outside 0 to 2"),
+        ({"colours": ["hue"]}, "colour = 'hue' is unknown; choose one of category"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            explorer.static(**changes)
 
 
 @pytest.mark.parametrize(
@@ -204,3 +289,20 @@ def test_in_the_key_of_colours_no_word_reaches_the_next_marker():
     assert len(words) == len(markers) + 1 == 9
     assert all(word.x1 + 15 < marker for word, marker in zip(words, markers, strict=False))
     assert words[-1].x1 < figure.bbox.width
+
+
+def test_long_words_in_the_key_stand_in_two_rows_and_end_in_dots():
+    names = ["Musical Instruments", "Grocery & Gourmet Food", "Cell Phones & Accessories", "Tools & Home Improvement"]
+    names += ["Clothing, Shoes & Jewelry", "Patio, Lawn & Garden", "Arts, Crafts & Sewing", "Office Products"]
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    panels = [plots.MapPanel("a", points, np.array(names)[np.arange(40) % 8])] * 2
+    figure = plots.map_sheet(panels, "category", {"a": pd.Series({"hue": 0.5})}, 0, np.zeros((9, 9, 3)), "a hat")
+    plots.png(figure)
+    key = next(ax for ax in figure.axes if any(text.get_text() == "others" for text in ax.texts))
+    boxes = [text.get_window_extent() for text in key.texts]
+    assert not any(one.overlaps(other) for n, one in enumerate(boxes) for other in boxes[:n])
+    markers = [key.transData.transform(line.get_xydata()[0]) for line in key.lines]
+    assert not any(box.contains(*marker) for box in boxes for marker in markers)
+    assert sum(text.get_text().endswith("…") for text in key.texts) >= 6
+    others = [line.get_color() for line in (figure.axes[0].lines[0], key.lines[-1])]
+    assert others[0] == others[1]

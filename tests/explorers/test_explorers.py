@@ -15,11 +15,12 @@ import pytest
 import torch
 
 import mmrec_lite as mm
-from mmrec_lite import plots
+from mmrec_lite import explorers, plots
 from mmrec_lite.explorers import Explorer, InfoNCE, LossExplorer, NearestTable, NeighboursExplorer
 from mmrec_lite.explorers.status import StatusLine
 from mmrec_lite.graphs import knn_graph, normalize_graph
 from tests.test_plots import make_shop
+from tests.tiny import tiny_shop
 
 
 @pytest.fixture
@@ -194,16 +195,25 @@ def test_the_mixture_is_that_of_the_model(shop: mm.MultimodalDataset) -> None:
 
 def test_an_item_is_picked_by_picture_title_or_number(shop: mm.MultimodalDataset) -> None:
     explorer = neighbours(shop, shelf=3)
-    places = explorer.widget.children[1].children[1].children
-    assert [place.children[0].value.split('"')[1] for place in places] == ["thing 0", "thing 1", "thing 2"]
-    assert [place.children[1].tooltip for place in places] == ["choose thing 0", "choose thing 1", "choose thing 2"]
-    places[2].children[1].click()
-    assert explorer.params["item"] == 2
+    shelf = explorer.widget.children[1].children[1]
+    assert [entry["title"] for entry in shelf.entries] == ["thing 0", "thing 1", "thing 2"]
+    assert all(entry["source"].startswith("data:image/png;base64,") for entry in shelf.entries)
+    for _ in range(2):  # a second time, too
+        shelf.clicked = 2
+        assert explorer.params["item"] == 2 and shelf.clicked == -1
+        explorer.controls["item"].value = 3
     explorer.search.value = "thing 7 · 7"
     assert explorer.params["item"] == 7
     assert explorer.search.value == ""
     explorer.search.value = "no such thing"
-    assert explorer.params["item"] == 7
+    assert explorer.params["item"] == 7 and explorer.search.value == ""
+    assert explorer.search.placeholder == "no title holds “no such thing”; type a word of a title"
+    for words, item in (("8", 8), ("ING 1", 1), ("thing 3 · 3", 3), ("thing", 0)):  # words of a title, no numbers
+        explorer.search.value = words
+        assert explorer.params["item"] == item and explorer.search.placeholder == "type a word of a title"
+    for words in ("²", "· 12", "· ²", "· " + "1" * 5000):
+        explorer.search.value = words
+        assert explorer.params["item"] == 0 and explorer.search.placeholder.startswith("no title holds")
     explorer.controls["item"].value = 5
     assert 'alt="thing 5: image graph, k = 3' in explorer.picture.value
 
@@ -220,9 +230,7 @@ def test_titles_are_escaped(tmp_path: Path) -> None:
     title = '<img src=x onerror="alert(1)">'
     shop = make_shop(tmp_path, [f"{title} {i}" for i in range(12)])
     explorer = neighbours(shop)
-    shown = [explorer.picture.value, explorer.status.value]
-    shown += [place.children[0].value for place in explorer.widget.children[1].children[1].children]
-    for text in shown:
+    for text in (explorer.picture.value, explorer.status.value):
         assert "<img src=x" not in text
         assert html.escape(title) in text
 
@@ -246,11 +254,74 @@ def test_points_that_cannot_be_told_apart_have_the_loss_of_chance() -> None:
     assert np.abs(state.pull).max() < 1e-12
 
 
-def test_an_anchor_beyond_the_items_is_the_last() -> None:
+def test_the_items_there_are_are_those_to_look_at() -> None:
     explorer = LossExplorer()
-    explorer.controls["anchor"].value = 12
+    anchor = explorer.controls["anchor"]
+    assert anchor.max == 8
+    anchor.value = 8
     explorer.controls["negatives"].value = 2
-    assert "Item 3 gives" in explorer.status.value
+    assert (anchor.value, anchor.max) == (3, 3)
+    assert "Item 3 gives" in explorer.status.value and "drawn in" in explorer.status.value
+    explorer.controls["negatives"].value = 11
+    assert (anchor.value, anchor.max) == (3, 12) and "12 items" in explorer.status.value
+
+
+def test_the_words_over_the_bars_stand_on_white() -> None:
+    explorer = LossExplorer()
+    words = {text.get_text().split()[0]: text for text in explorer.render(explorer.params).axes[3].texts}
+    assert all(words[name].get_bbox_patch().get_facecolor()[:3] == (1, 1, 1) for name in ("mean", "chance"))
+
+
+def test_an_explorer_s_controls_share_no_layout() -> None:
+    controls = LossExplorer().controls.values()
+    assert len({control.layout.model_id for control in controls}) == len(controls)
+
+
+def test_words_are_made_once_a_move() -> None:
+    explorer, said = Squares(), []
+    describe = explorer.describe
+    explorer.describe = lambda params: said.append(1) or describe(params)
+    for n in (3, 2, 3):
+        explorer.controls["n"].value = n
+    assert len(said) == 1, "2 was there before, 3 comes back"
+
+
+def test_only_some_titles_are_sent_and_all_are_found(shop: mm.MultimodalDataset, monkeypatch) -> None:
+    monkeypatch.setattr("mmrec_lite.explorers.picking.OFFERED", 4)
+    explorer = neighbours(shop)
+    assert len(explorer.search.options) == 4
+    explorer.search.value = "thing 11"
+    assert explorer.params["item"] == 11
+
+
+def test_what_a_control_cannot_hold_is_refused(shop: mm.MultimodalDataset) -> None:
+    wrong = [
+        (lambda: neighbours(shop, item=12), r"item = 12 is outside 0 to 11"),
+        (lambda: LossExplorer(temperature=0.001), r"LossExplorer: temperature = 0.001 is outside 0.01 to 3.16"),
+        (lambda: LossExplorer(negatives=12), r"negatives = 12 is outside 1 to 11"),
+        (lambda: LossExplorer().static(anchor=12), r"LossExplorer.static: anchor = 12 is outside 1 to 8"),
+        (lambda: explorers.AlignmentExplorer(items=9), r"items = 9 is outside 2 to 8"),
+        (lambda: explorers.OrderExplorer(form="x"), r"form = 'x' is unknown; choose one of printed, bounded, infonce"),
+        (lambda: explorers.OrderExplorer(scale=9), r"scale = 9 is outside 0.25 to 8"),
+        (lambda: explorers.FeaturesExplorer(shop, n=11), r"n = 11 is outside 1 to 10"),
+        (lambda: neighbours(shop).static(modality="sound"), r"'sound' is unknown; choose one of image, text"),
+        (lambda: neighbours(shop).static(-1), r"item = -1 is outside 0 to 11"),
+    ]
+    for make, words in wrong:
+        with pytest.raises(ValueError, match=words):
+            make()
+
+
+def test_data_of_other_items_than_the_model_s_are_refused(shop: mm.MultimodalDataset) -> None:
+    model = mm.create("micro", mm.split(tiny_shop(), "ratio", seed=0), k=3, seed=0)
+    with pytest.raises(ValueError, match="the model knows 30 items, data set 'small' has 12; give the data set"):
+        NeighboursExplorer(model, shop)
+
+
+def test_without_self_loops_no_slider_counts_the_item_itself(shop: mm.MultimodalDataset) -> None:
+    model = mm.create("micro", mm.split(shop, "ratio", seed=0), k=3, seed=0, self_loops=False)
+    assert NeighboursExplorer(model, shop).controls["k"].description == "k, neighbours"
+    assert neighbours(shop).controls["k"].description == "k, with itself"
 
 
 def test_static_twins_show_more_than_one_setting(shop: mm.MultimodalDataset) -> None:

@@ -63,6 +63,65 @@ def test_telling_users_are_those_where_methods_differ(explorer):
     assert explorer.static().get_size_inches()[0] > 1
 
 
+def test_before_a_leave_one_out_test_the_validation_item_is_past():
+    split = mm.split(tiny_shop(), "leave-one-out", seed=0)
+    models = {name: mm.create(name, split, seed=0) for name in ("sasrec", "popularity")}
+    explorer = explorers.RecommendationsExplorer(models, split, k=5)
+    for framed, part, mask in (
+        ("held out for the test", "test", ("train", "valid")),
+        ("held out for validation", "valid", ("train",)),
+    ):
+        reports = [mm.evaluate(model, split, part=part, mask=mask, ks=(5,)) for model in models.values()]
+        for place, user in enumerate(explorer.users):
+            history, *rows = explorer.shelves(place, framed)
+            indptr, items = split.sequences(mask)
+            assert list(history.items) == items[indptr[user] : indptr[user + 1]][::-1].tolist()
+            for row, report in zip(rows, reports, strict=True):
+                at = report.per_user["user"].tolist().index(user)
+                assert list(row.items) == report.top[at].tolist() and sum(row.hits) == report.hits[at].sum()
+    assert "7 items in training and validation, held out for the test" in explorer.status.value
+    explorer.controls["part"].value = "held out for validation"
+    assert "6 items in training, held out for validation" in explorer.status.value
+
+
+def test_only_times_say_what_is_the_latest(explorer):
+    part = "held out for the test"
+    assert explorer.shelves(0, part)[0].note.endswith("taken,\nthe latest first")
+    shop = tiny_shop()
+    untimed = shop.replace(interactions=shop.interactions.drop(columns="timestamp"))
+    split = mm.split(untimed, "ratio", seed=0)
+    bare = explorers.RecommendationsExplorer({"best": mm.create("popularity", split)}, split)
+    assert bare.shelves(0, part)[0].note.endswith(" taken")
+
+
+def test_after_further_training_lists_are_forgotten():
+    split = mm.split(tiny_shop(), "ratio", seed=0)
+    model = mm.create("mf", split, seed=0)
+    explorer = explorers.RecommendationsExplorer({"mf": model}, split, k=5)
+    before = explorer.picture.value
+    with torch.no_grad():
+        for table in model.parameters():
+            table.neg_()
+            break
+    model.forget()
+    explorer.forget()
+    assert explorer.picture.value != before
+    again = explorers.RecommendationsExplorer({"mf": model}, split, k=5)
+    assert explorer.ranked("mf", 0).tolist() == again.ranked("mf", 0).tolist()
+
+
+def test_places_may_be_an_array_and_what_is_no_place_is_refused(explorer):
+    assert explorer.static(np.array([0, 1])).get_figheight() > explorer.static([0]).get_figheight()
+    with pytest.raises(ValueError, match=f"place = 999 is outside 0 to {len(explorer.users) - 1}"):
+        explorer.static([999])
+    with pytest.raises(ValueError, match="nothing to draw; give a place"):
+        explorer.static([])
+    with pytest.raises(ValueError, match="off = 'sound' is unknown; choose one of nothing"):
+        explorer.static([0], off=["sound"])
+    with pytest.raises(ValueError, match="part = 'test' is unknown; choose one of held out for the test"):
+        explorer.shelves(0, "test")
+
+
 def test_too_many_methods_are_refused(explorer):
     model = mm.create("popularity", explorer.split)
     with pytest.raises(ValueError, match="draws 1 to 3 methods, got 4"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,37 @@ def test_data_without_truth_and_times_are_shown_too(tmp_path: Path) -> None:
     assert explorer.describe(explorer.params) == "User 0; ratio, random: 2 train, 1 valid, 1 test."
     assert explorer.picture.value.startswith("<img alt=")
     assert len(explorer.examples()) == 3
+
+
+def test_of_a_long_history_the_latest_rows_are_drawn_and_all_is_counted(shop, monkeypatch) -> None:
+    monkeypatch.setattr("mmrec_lite.explorers.shop.ROWS", 1)
+    user = int(shop.interactions["user"].value_counts().index[0])
+    explorer, protocol = ShopExplorer(shop, user=user, columns=4), "ratio, latest"
+    row, every = explorer.history(user, protocol), explorer.rows(user)
+    assert row.earlier == len(every) - 4 > 0 and len(row.items) == len(row.parts) == len(row.dates) == 4
+    assert row.items == shop.interactions["item"].to_numpy()[every[-4:]].tolist()
+    assert row.parts == explorer.parts(user, protocol)[-4:]
+    assert row.why["common"].shape == (4,)
+    figure = explorer.render(explorer.params)
+    assert f"+{row.earlier} earlier" in [text.get_text() for text in figure.axes[0].texts]
+    counted = [int(n) for n in re.findall(r"(\d+) (?:train|valid|test)[,.]", explorer.status.value)]
+    assert sum(counted) == len(every) == int(row.label.split()[2])
+
+
+def test_a_truth_without_times_says_what_a_user_cares_for(shop) -> None:
+    untimed = shop.replace(interactions=shop.interactions.drop(columns="timestamp"))
+    explorer = ShopExplorer(untimed, user=3)
+    assert "Cares: common" in explorer.status.value and "Not drawn" not in explorer.status.value
+    assert explorer.history(3, "ratio, random").why is None
+
+
+def test_what_cannot_be_shown_is_refused(explorer, shop) -> None:
+    with pytest.raises(ValueError, match=r"user = -5 is outside 0 to 1999"):
+        ShopExplorer(shop, user=-5)
+    with pytest.raises(ValueError, match=r"protocol = 'ratio' is unknown; choose one of ratio, random"):
+        explorer.static([0], protocol="ratio")
+    with pytest.raises(ValueError, match="there is no user to draw; give one or more"):
+        explorer.static(users=[])
 
 
 def test_a_user_without_choices_is_an_empty_row(tmp_path: Path) -> None:

@@ -89,5 +89,10 @@ def test_verdicts_stand_where_their_difference_is_a_panel_a_paper(rows):
         keys = dict(zip(names, [h.get_marker() for h in figure.legends[0].legend_handles], strict=True))
         assert markers == [keys[verdict] for verdict in claims["verdict"]]
         assert next(t.get_text() for t in ax.get_yticklabels()).endswith("PAMD > w/o specific")
+    claims["noise"] = [0.0, *claims["noise"][1:]]  # seeds that agree to the last digit
+    still = claims.assign(difference=[0.0, *claims["difference"][1:]])
+    for table, at in ((claims, lambda ax: ax.get_xlim()[1]), (still, lambda ax: 0)):
+        (ax,) = plots.claim_verdicts(table).axes
+        assert ax.lines[0].get_xdata()[0] == pytest.approx(at(ax))
     once = pd.concat({"PAMD Table 3": judge(STUDIES["PAMD Table 3"], rows[rows["seed"] == 0])}).droplevel(1)
     plots.png(plots.claim_verdicts(once))

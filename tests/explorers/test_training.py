@@ -13,6 +13,7 @@ from mmrec_lite.methods.micro import MICRO
 from tests.tiny import tiny_shop
 
 explorers = pytest.importorskip("mmrec_lite.explorers")
+Run = explorers.training.Run
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,10 @@ def test_a_run_is_the_fit_of_the_same_settings(explorer, split):
     (run,) = explorer.runs
     assert run.frame.drop(columns="seconds").equals(expected)
     best = expected["valid recall@20"].max()
-    assert run.best == (best, int(expected["valid recall@20"].argmax()) + 1)
-    assert f"best validation {best:.4f}" in explorer.status.value and "all epochs, 3 epochs" in explorer.status.value
+    assert run.best == (best, int(expected["valid recall@20"].argmax()) + 1, "recall@20")
+    assert f"best validation recall@20 {best:.4f} after epoch {run.best.row}" in explorer.status.value
+    assert "at most 3 epochs a stage" in explorer.status.value and "all epochs, 3 epochs" in explorer.status.value
+    assert "behind it" not in explorer.status.value
     assert (explorer.run_button.disabled, explorer.cancel_button.disabled) == (False, True)
 
 
@@ -70,6 +73,84 @@ def test_runs_are_kept_by_their_settings_and_drawn_behind(explorer):
     figure = explorer.static()
     assert len(figure.axes[0].lines) == 3, "a ghost, the run, its star"
     assert plots.png(figure) == plots.png(explorer.static())
+
+
+def test_the_table_names_the_metric_and_tells_epochs_asked_for_from_trained(explorer):
+    explorer.run(modalities=("text",), epochs=2)
+    explorer.runs[0].rows = explorer.runs[0].rows[:1]
+    explorer.runs.append(Run({"method": "pamd", "epochs": 9}, [{"epoch": 1, "valid recall@10": 0.25}]))
+    explorer.runs.append(Run({"method": "mf"}, [{"epoch": 1, "valid recall@20": float("nan")}]))
+    frame = explorer.frame()
+    assert frame["metric"].tolist() == ["recall@20", "recall@10", ""]
+    assert frame["most epochs"].tolist()[:2] == [2, 9] and frame["epochs"].tolist() == [1, 1, 1]
+    assert frame["modalities"].tolist()[0] == "text"
+    explorer.refresh()
+    assert "recall@10 0.25" in explorer.table.value and "(" not in explorer.table.value
+
+
+def test_lambda_is_named_and_reaches_as_far_as_the_method_s_own(split):
+    made = explorers.TrainingExplorer(split, ["mf", "micro", "mcptr", "mp4sr"])
+    first = made.controls["lam"]
+    assert first.disabled
+    seen = {}
+    for name in ("micro", "mcptr", "mp4sr", "mf"):
+        made.controls["method"].value = name
+        lam = made.controls["lam"]
+        assert lam in made.widget.children[1].children and len(made.widget.children[1].children) == len(made.controls)
+        assert lam.disabled == (name == "mf")
+        seen[name] = lam.description, lam.value, lam.min, lam.max, type(lam).__name__
+    assert seen == {
+        "micro": ("λ, raw share", 0.7, 0, 1, "FloatSlider"),
+        "mcptr": ("λ, CIMA's share", 0.2, 0, 1, "FloatSlider"),
+        "mp4sr": ("λ, contrast", 0.01, -4, 0, "FloatLogSlider"),
+        "mf": seen["mp4sr"],  # greyed out
+    }
+    made.controls["method"].value = "micro"
+    assert "Eq. 5" in made.controls["lam"].tooltip
+    made.controls["lam"].value = 0.3
+    assert "λ 0.3" in made.status.value
+
+
+def test_one_training_at_a_time(split, explorer, monkeypatch):
+    other = explorers.TrainingExplorer(split, ["micro"], epochs=2)
+    waiting, go_on, loss = threading.Event(), threading.Event(), MICRO.loss
+
+    def slow(self, batch):
+        waiting.set()
+        assert go_on.wait(20)
+        return loss(self, batch)
+
+    monkeypatch.setattr(MICRO, "loss", slow)
+    explorer.start()
+    assert waiting.wait(20)
+    other.start()
+    assert other.runs == [] and "<b>Not trained:</b> another training goes on" in other.status.value
+    for one in (explorer, other):
+        with pytest.raises(RuntimeError, match="another training goes on"):
+            one.run(lam=0.1)
+    assert len(explorer.runs) == 1
+    explorer.cancel()
+    threading.Timer(0.3, go_on.set).start()
+    run = explorer.run(lam=0.2, epochs=1)  # waits for the batch that was begun, and revokes no Cancel
+    assert [one.state for one in explorer.runs] == ["cancelled", "all epochs"] and run is explorer.runs[1]
+    other.start()
+    assert other.wait(20) and other.runs[0].state == "all epochs"
+
+
+def test_what_a_run_cannot_be_given_is_refused(split, explorer):
+    with pytest.raises(ValueError, match=r"method 'micro': setting = 'lamb' is unknown; choose one of method, lam, k"):
+        explorer.run(lamb=0.3)
+    with pytest.raises(ValueError, match=r"method 'pamd': setting = 'lam' is unknown; choose one of method, mod"):
+        explorer.run(method="pamd", lam=0.3)
+    with pytest.raises(ValueError, match="epochs = 0 is outside 1"):
+        explorer.run(epochs=0)
+    assert explorer.runs == []
+    with pytest.raises(ValueError, match="TrainingExplorer: seed = -1 is outside 0"):
+        explorers.TrainingExplorer(split, seed=-1)
+    with pytest.raises(ValueError, match="no method to choose"):
+        explorers.TrainingExplorer(split, [])
+    wide = explorers.TrainingExplorer(split, ["mf"], epochs=200, seed=123)
+    assert (wide.params["epochs"], wide.params["seed"]) == (200, 123)
 
 
 def test_run_says_what_came_out_of_the_settings_shown(explorer):

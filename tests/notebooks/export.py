@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import base64
+import html
 import os
 import re
 import shutil
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import nbformat
@@ -31,8 +32,11 @@ from tests.notebooks.formulas import Formulas
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDED = re.compile(r"<details>\s*<summary>.*?</details>\s*", re.DOTALL)
+# A link that leads to no deck.
+ELSEWHERE = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!https?:|mailto:|#|[^)\s]*\.slides\.html)[^)]*\)")
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
 PNG = re.compile(r"<img\b[^>]*?data:image/png;base64,([A-Za-z0-9+/]{32})")
+WRITTEN = ".written"  # in each folder of copies: what the last call wrote
 SHOWN_LINES = 8  # code that is longer is for the page, not for a wall
 REVEAL = "https://unpkg.com/reveal.js@5.2.1"
 RECORDED = "application/vnd.mmrec-lite.row+json"
@@ -222,8 +226,15 @@ def student(notebook: NotebookNode) -> str:
     return nbformat.writes(bare) + "\n"
 
 
-def slides(notebook: NotebookNode, title: str, reveal: str = REVEAL) -> str:
-    """Return a lesson as a deck that draws long slides smaller; `reveal` is where reveal.js is found."""
+def slides(notebook: NotebookNode, title: str, reveal: str = REVEAL, decks: Mapping[str, str] | None = None) -> str:
+    """Return a lesson as a deck that draws long slides smaller; `reveal` is where reveal.js is found.
+
+    Links lead to the other decks (`decks`: file -> deck); what has none is named, not linked.
+    """
+    _lead(notebook, decks or {})
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = ELSEWHERE.sub(r"\1", cell.source)
     # Before the exporter: its own first step reads where slides begin, and must not read cells that will go.
     config = _tags(["solution", "check", "exercise", "parameters"], ["no-input"])
     for step in (Unfold(), Deck(), TagRemovePreprocessor(config=config), Formulas()):
@@ -242,11 +253,9 @@ def _without_scripts(text: str) -> str:
     return re.sub(r"<script\b.*?</script>", "", text, flags=re.DOTALL)
 
 
-def page(notebook: NotebookNode, title: str, pages: dict[str, str]) -> str:
+def page(notebook: NotebookNode, title: str, pages: Mapping[str, str]) -> str:
     """Return a notebook as an HTML page whose links lead to the other pages (`pages`: file -> page)."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = LINK.sub(lambda found: _target(found, pages), cell.source)
+    _lead(notebook, pages)
     notebook, _ = Formulas().preprocess(notebook, {})
     loader = DictLoader({"folded.html.j2": FOLDED_SOLUTIONS})
     exporter = HTMLExporter(template_name="lab", template_file="folded.html.j2", extra_loaders=[loader])
@@ -256,13 +265,20 @@ def page(notebook: NotebookNode, title: str, pages: dict[str, str]) -> str:
     return re.sub(r"(<body[^>]*>)", lambda found: found[1] + (home if title != "The lessons" else ""), text, count=1)
 
 
-def _target(link: re.Match[str], pages: dict[str, str]) -> str:
+def _lead(notebook: NotebookNode, pages: Mapping[str, str]) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(lambda found: _target(found, pages), cell.source)
+
+
+def _target(link: re.Match[str], pages: Mapping[str, str]) -> str:
     """Lead a link to a lesson to its page; the rest stays."""
     return pages.get(link[1], link[1]) + (link[2] or "")
 
 
 def _styled(text: str, title: str) -> str:
-    text = re.sub(r"<title>.*?</title>", lambda _: f"<title>{title}</title>", text, count=1, flags=re.DOTALL)
+    named = f"<title>{html.escape(title)}</title>"
+    text = re.sub(r"<title>.*?</title>", lambda _: named, text, count=1, flags=re.DOTALL)
     return text.replace("</head>", STYLE + "</head>", 1)
 
 
@@ -270,11 +286,14 @@ def title_of(notebook: NotebookNode, name: str) -> str:
     """Return the first heading, without its mark-up."""
     first = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     found = re.match(r"#\s+(.+)", first)
-    return found[1].strip() if found else name
+    return re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", found[1]).strip() if found else name
 
 
 def make_site(sources: Path, out: Path, figures: Path | None = None) -> list[Path]:
-    """Write every lesson and text of a folder as pages, with the pictures they show; return the pages."""
+    """Write every lesson and text of a folder as pages, with the pictures they show; return the pages.
+
+    Pages of an earlier call whose lesson is gone go, too.
+    """
     lessons = sorted(sources.glob("[0-9]*.ipynb"))
     texts = {path.name: path for path in sorted(sources.glob("*.md"))}
     pages = {path.name: f"{path.stem}.html" for path in lessons} | {name: f"{Path(name).stem}.html" for name in texts}
@@ -288,6 +307,7 @@ def make_site(sources: Path, out: Path, figures: Path | None = None) -> list[Pat
         notebook = new_notebook(cells=[new_markdown_cell(_pictures(path.read_text(encoding="utf-8")))])
         title = "The lessons" if name == "README.md" else title_of(notebook, path.stem)
         written.append(_write(out / pages[name], page(notebook, title, pages)))
+    _forget_others(out, written)
     if figures is not None and figures.is_dir():
         shutil.copytree(figures, out / "figures", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.csv"))
     return written
@@ -307,12 +327,24 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def _forget_others(out: Path, written: list[Path]) -> None:
+    """Remove what an earlier call wrote here and this one did not; what others put into the folder stays."""
+    names = {path.name for path in written}
+    listed = out / WRITTEN
+    former = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    for name in set(former) - names:
+        (out / Path(name).name).unlink(missing_ok=True)
+    _write(listed, "".join(f"{name}\n" for name in sorted(names)))
+
+
 def _each(sources: Path, out: Path, ending: str, convert: Callable[[NotebookNode, str], str]) -> list[Path]:
+    """Write a copy of every lesson; copies of an earlier call whose lesson is gone go, too."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for path in sorted(sources.glob("[0-9]*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         written.append(_write(out / f"{path.stem}{ending}", convert(notebook, title_of(notebook, path.stem))))
+    _forget_others(out, written)
     return written
 
 
@@ -339,7 +371,9 @@ def main(arguments: list[str] | None = None) -> int:
         written = _each(options.notebooks, options.out, ".ipynb", lambda notebook, title: student(notebook))
     elif options.kind == "slides":
         reveal = _own_reveal(Path(options.reveal), options.out) if options.reveal else REVEAL
-        written = _each(options.notebooks, options.out, ".slides.html", lambda nb, title: slides(nb, title, reveal))
+        names = {path.name: f"{path.stem}.slides.html" for path in options.notebooks.glob("[0-9]*.ipynb")}
+        convert = lambda notebook, title: slides(notebook, title, reveal, names)  # noqa: E731
+        written = _each(options.notebooks, options.out, ".slides.html", convert)
     else:
         written = make_site(options.notebooks, options.out, REPOSITORY / "figures")
     print(f"{len(written)} files in {options.out}")

@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.notebooks.execute import FOLDED, WIDGET_NOTE
-from tests.notebooks.export import Deck, main, make_site, page, slides, student
+from tests.notebooks.export import Deck, main, make_site, page, slides, student, title_of
 from tests.notebooks.formulas import with_mathml
 from tests.notebooks.leaks import leaks
 
@@ -168,6 +168,42 @@ def test_links_to_lessons_become_links_to_pages(tmp_path):
     assert 'href="index.html"' in (tmp_path / "site" / "teaching.html").read_text()
 
 
+def test_links_to_lessons_become_links_to_decks(tmp_path):
+    sources = tmp_path / "lessons"
+    sources.mkdir()
+    more = lesson()
+    words = "A [plan](teaching.md), [`code`](../mmrec_lite/maps.py#L1), [above](#part)."
+    more.cells.insert(1, new_markdown_cell(words))
+    for name in ("03_lesson.ipynb", "04_next.ipynb"):
+        nbformat.write(more, sources / name)
+    assert main(["slides", str(tmp_path / "out"), "--notebooks", str(sources)]) == 0
+    text = (tmp_path / "out" / "03_lesson.slides.html").read_text()
+    assert 'href="04_next.slides.html#part"' in text and 'href="https://example.org"' in text and 'href="#part"' in text
+    assert "A plan, <code>code</code>, " in text and "teaching.md" not in text and "maps.py" not in text
+
+
+def test_a_title_is_words_and_escaped():
+    named = new_notebook(cells=[new_markdown_cell("# 03 · `fit` & **what** [it](x.md) <does>")])
+    assert title_of(named, "x") == "03 · fit & what it <does>"
+    for text in (page(named, title_of(named, "x"), {}), slides(named, title_of(named, "x"))):
+        assert "<title>03 · fit &amp; what it &lt;does&gt;</title>" in text
+
+
+@pytest.mark.parametrize("kind", ["student", "slides", "site"])
+def test_a_lesson_that_is_gone_leaves_no_copy_behind(tmp_path, kind):
+    sources, out = tmp_path / "lessons", tmp_path / "out"
+    sources.mkdir()
+    for name in ("03_lesson", "04_next"):
+        nbformat.write(lesson(), sources / f"{name}.ipynb")
+    assert main([kind, str(out), "--notebooks", str(sources)]) == 0
+    (out / "05_mine.ipynb").write_text("a student's own")
+    before = {path.name for path in out.glob("0*")}
+    (sources / "04_next.ipynb").unlink()
+    assert main([kind, str(out), "--notebooks", str(sources)]) == 0
+    gone = before - {path.name for path in out.glob("0*")}
+    assert len(gone) == 1 and gone.pop().startswith("04_next.")
+
+
 def test_a_page_folds_the_code_and_the_output_of_a_solution(tmp_path):
     folded = lesson()
     solution = folded.cells[9]
@@ -299,9 +335,16 @@ def site(tmp_path_factory):
 def test_every_link_of_the_site_leads_somewhere(site):
     pages = {path.name: Page(path.read_text(encoding="utf-8")) for path in site.glob("*.html")}
     assert {f"{path.stem}.html" for path in LESSONS} | {"index.html", "teaching.html"} <= set(pages)
-    broken = []
     for name, found in pages.items():
         assert found.mute == [], f"{name}: pictures without alternative text"
+    assert leads_nowhere(pages, site) == []
+    assert sum(link.endswith(".html") for link in pages["index.html"].links) >= len(LESSONS)
+
+
+def leads_nowhere(pages: dict[str, Page], folder: Path) -> list[str]:
+    """The links of pages that lead to no page, no file and no place in one."""
+    broken = []
+    for name, found in pages.items():
         for link in found.links:
             if re.match(r"(https?|data|mailto):", link):
                 continue
@@ -309,15 +352,14 @@ def test_every_link_of_the_site_leads_somewhere(site):
             target = unquote(target)
             there = pages.get(target or name)
             if there is None:
-                broken += [] if (site / target).is_file() else [f"{name}: {link}"]
+                broken += [] if (folder / target).is_file() else [f"{name}: {link}"]
             elif anchor and not {anchor, unquote(anchor)} & there.anchors:  # as browsers look for it
                 broken.append(f"{name}: {link}")
-    assert broken == []
-    assert sum(link.endswith(".html") for link in pages["index.html"].links) >= len(LESSONS)
+    return broken
 
 
 @pytest.mark.slow
-def test_every_lesson_becomes_a_deck(tmp_path):
+def test_every_lesson_becomes_a_deck_whose_links_lead_somewhere(tmp_path):
     assert main(["slides", str(tmp_path)]) == 0
     decks = sorted(tmp_path.glob("*.slides.html"))
     assert [path.name.removesuffix(".slides.html") for path in decks] == [path.stem for path in LESSONS]
@@ -325,3 +367,6 @@ def test_every_lesson_becomes_a_deck(tmp_path):
         text = path.read_text(encoding="utf-8")
         assert text.count("<section>") >= 10 and 'class="reveal"' in text
         assert "Solution" not in visible(text.split("<body", 1)[1]), path.name
+    pages = {path.name: Page(path.read_text(encoding="utf-8")) for path in decks}
+    assert leads_nowhere(pages, tmp_path) == []
+    assert any(link.endswith(".slides.html") for found in pages.values() for link in found.links)
