@@ -139,7 +139,7 @@ mutants: env  ## change losses, graphs and metrics one operator at a time; what 
 
 oldest: $(BIN)/uv  ## unit tests with the oldest versions that pyproject.toml allows, in .venv-oldest
 	@mkdir -p build
-	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution lowest-direct --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution lowest-direct --python $(PY) \
 	  --no-emit-index-url --no-annotate --no-header -o build/oldest.txt
 	$(BIN)/uv venv --quiet --allow-existing --python $(PY) .venv-oldest
 	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet -r build/oldest.txt
@@ -149,7 +149,7 @@ oldest: $(BIN)/uv  ## unit tests with the oldest versions that pyproject.toml al
 
 newest: $(BIN)/uv  ## unit tests with the newest versions that pyproject.toml allows, in .venv-newest
 	@mkdir -p build
-	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution highest --upgrade --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution highest --upgrade --python $(PY) \
 	  --no-emit-index-url --no-annotate --no-header -o build/newest.txt
 	$(BIN)/uv venv --quiet --allow-existing --python $(PY) .venv-newest
 	VIRTUAL_ENV=$(CURDIR)/.venv-newest $(BIN)/uv pip install --quiet -r build/newest.txt

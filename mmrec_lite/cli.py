@@ -22,6 +22,7 @@ from .cli_sweep import results, sweep
 from .data import DataError, MultimodalDataset, load
 from .data.errors import NO_ROOM
 from .printing import printable
+from .training import TrainingDiverged
 
 # Not OSError as a whole: a pipe that closes early (`mmrec ... | head`) is nobody's mistake.
 _FILE_TROUBLE = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -34,7 +35,7 @@ class _OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, MemoryError, OSError, ModuleNotFoundError) as error:
+        except (ValueError, MemoryError, OSError, ModuleNotFoundError, RuntimeError) as error:
             if ctx.params.get("debug") or not _is_refusal(error):
                 raise
             typer.echo(f"mmrec: {printable(_one_line(error))}", err=True)
@@ -43,6 +44,8 @@ class _OneLineErrors(TyperGroup):
 
 def _is_refusal(error: Exception) -> bool:
     """A package of an extra may be absent; a module of our own that is not there is a bug."""
+    if isinstance(error, RuntimeError):
+        return isinstance(error, TrainingDiverged)
     if isinstance(error, OSError):
         return isinstance(error, _FILE_TROUBLE) or error.errno in NO_ROOM
     return not isinstance(error, ModuleNotFoundError) or not (error.name or "mmrec_lite").startswith("mmrec_lite")
@@ -177,8 +180,12 @@ def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
     hyper: dict[str, Any] = {}
     for setting in settings:
         name, value = cli_data.pair(setting, "--set", "k=20")
-        if name in ("method", "data", "protocol", "seed", "split_seed", "profile", "save", "device", "devices"):
+        if name == "method":
+            raise DataError(f"--set {setting}: the method is the first argument, as in mmrec run {value}.")
+        if name in ("data", "protocol", "seed", "split_seed", "profile", "save", "device", "devices"):
             raise DataError(f"--set {setting}: {name!r} has an option of its own: --{name.replace('_', '-')}.")
+        if name in ("also", "wait", "checkpoint", "progress"):
+            raise DataError(f"--set {setting}: {name!r} is no hyper-parameter, but an argument of mm.run in Python.")
         if name in hyper:
             raise DataError(f"--set {setting}: {name!r} is set twice.")
         try:

@@ -337,7 +337,7 @@ def _register_others(app: typer.Typer, show: Show) -> None:
         out: Out,
         to: Annotated[str, typer.Option(help="mmrec or recbole.")],
         protocol: Annotated[str | None, typer.Option(help="Split to write: ratio, leave-one-out, ...")] = None,
-        seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+        seed: Annotated[int | None, typer.Option(help="Of the split; 0 unless given.")] = None,
     ) -> None:
         """Write a data set, or a split of it, for MMRec or RecBole."""
         from .data import split
@@ -346,5 +346,7 @@ def _register_others(app: typer.Typer, show: Show) -> None:
         write = {"mmrec": to_mmrec, "recbole": to_recbole}.get(to)
         if write is None:
             raise DataError(f"--to {to}: there are mmrec and recbole.")
+        if seed is not None and protocol is None:
+            raise DataError(f"--seed {seed} goes with --protocol: without a split nothing is drawn.")
         data = load(source)
-        typer.echo(f"Written to {write(data if protocol is None else split(data, protocol, seed=seed), out)}")
+        typer.echo(f"Written to {write(data if protocol is None else split(data, protocol, seed=seed or 0), out)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,10 +104,10 @@ def _value(text: str) -> Any:
 
 def _settings(table: Any) -> list[str]:
     """Return the columns that say which run a row is: those that name it, and every setting that varies."""
-    names = {"data", "protocol", "profile", "split_seed", *(c for c in table if c.startswith("set "))}
-    if "swept" in table:  # a lesson's parameters
-        names |= {name for row in table["swept"].dropna() for name in row.split(", ")}
-    several = {c for c in names & set(table) if table[c].astype(str).nunique() > 1}
+    from mmrec_lite.experiments.tables import settings_of
+
+    names = {"split_seed", *settings_of(table)} & set(table)
+    several = {c for c in names if table[c].astype(str).nunique() > 1}
     return [c for c in table if c in ("id", "method", "notebook", "seed") or c in several]
 
 
@@ -129,18 +130,29 @@ def results(
     metric: Annotated[list[str] | None, typer.Option(help="A metric's column; repeat it (recall@20, ndcg@20).")] = None,
     by: Annotated[str | None, typer.Option(help="Column whose values become lines; default: one line a run.")] = None,
     reference: Annotated[str, typer.Option(help="With --by: the line that others are tested against.")] = "",
-    form: Annotated[str, typer.Option("--format", help="text, csv, markdown or latex.")] = "text",
+    form: Annotated[
+        str | None, typer.Option("--format", help="text, csv, markdown or latex; text unless given.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .csv, .md or .tex.")] = None,
 ) -> None:
     """Collect the rows below a folder into one table."""
     from mmrec_lite.experiments.runs import collect
-    from mmrec_lite.experiments.tables import export, printed, render
+    from mmrec_lite.experiments.tables import FORMATS, export, printed, render
 
+    if form not in (None, "text", *FORMATS.values()):
+        raise DataError(f"--format {form}: there are text, {', '.join(FORMATS.values())}.")
+    if None not in (form, out) and form != FORMATS.get(out.suffix):
+        raise DataError(f"--format {form} --out {out}: the file's ending tells its format; leave --format out.")
+    form = form or "text"
     if reference and by is None:
         raise DataError(
             f"--reference {reference} goes with --by: name the column that has this value, such as --by method."
         )
-    table, usual = collect(folder), ["recall@20", "ndcg@20"]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        table, usual = collect(folder), ["recall@20", "ndcg@20"]
+    for warning in told:
+        typer.echo(f"mmrec: {printable(str(warning.message))}", err=True)
     shown = metric or [name for name in usual if name in table and form == "text" and out is None]
     if by is not None:
         table = printed(_as_words(table, by), metric or usual, by, reference=reference)
@@ -153,4 +165,4 @@ def results(
     elif form == "text":
         _echo(table.to_string())
     else:
-        typer.echo(render(table, form))
+        typer.echo(render(table, form), nl=False)

@@ -60,10 +60,11 @@ def start(device: str = "auto", devices: int | str = 1, precision: str = "32-tru
     matrices, so that no method with a graph would run there.
     Under ``fabric run`` the command line's accelerator, devices, nodes and precision are taken. Started otherwise, the
     further processes run the same script again, so that all arrive here.
-    Raises ``ValueError`` for a strategy other than ddp.
+    Raises ``ValueError`` for a strategy other than ddp and for a device that this machine does not have.
     """
     from lightning_fabric import Fabric  # here, since it takes as long to import as torch itself
     from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     class WholeModule(DDPStrategy):
         """Leave the module as it is: gradients are summed after the backward pass, by `sum_gradients`."""
@@ -80,13 +81,23 @@ def start(device: str = "auto", devices: int | str = 1, precision: str = "32-tru
     several = str(devices) not in ("1", "auto") or nodes != "1"
     with _without("LT_STRATEGY"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(GPU|TPU|HPU) available.*")
-        fabric = Fabric(
-            accelerator=device,
-            devices=devices if several else 1,
-            num_nodes=int(nodes),
-            precision=asked["precision"] or precision,
-            strategy=WholeModule() if several else "auto",
-        )
+        try:
+            fabric = Fabric(
+                accelerator=device,
+                devices=devices if several else 1,
+                num_nodes=int(nodes),
+                precision=asked["precision"] or precision,
+                strategy=WholeModule() if several else "auto",
+            )
+        except (
+            RuntimeError,
+            MisconfigurationException,
+            ModuleNotFoundError,
+        ) as error:  # the last asks for a TPU's own package
+            raise ValueError(
+                f"device = {device!r} with devices = {devices} is not to be had on this machine ({error}). "
+                f"Leave it out, or take 'cpu'."
+            ) from None
     if several and os.environ.get("LT_CLI_USED") != "1":
         fabric.launch()
     return fabric

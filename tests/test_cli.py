@@ -24,6 +24,7 @@ from mmrec_lite.data.readers import read_frames
 from mmrec_lite.experiments import lessons
 from mmrec_lite.experiments.runs import FORMAT
 from mmrec_lite.methods import REGISTRY
+from mmrec_lite.training import TrainingDiverged
 from tests.tiny import tiny_shop
 
 
@@ -263,13 +264,35 @@ class TestRun:
         assert "lam: " in both and "; dims: Extra inputs are not permitted" in both
         assert "expected NAME=VALUE, as in --set k=20" in refused(mmrec("run", "micro", "--set", "k"))
         assert "'k' is set twice" in refused(mmrec("run", "micro", "--set", "k=1", "--set", "k=2"))
+        for name in ("also", "wait", "checkpoint", "progress"):
+            line = refused(mmrec("run", "micro", "--set", f"{name}=1"))
+            assert f"{name!r} is no hyper-parameter, but an argument of mm.run in Python" in line
+        assert "the method is the first argument, as in mmrec run pamd" in refused(
+            mmrec("run", "micro", "--set", "method=pamd")
+        )
         assert "'split_seed' has an option of its own: --split-seed" in refused(
             mmrec("run", "micro", "--set", "split_seed=1")
         )
 
-    def test_a_bug_keeps_its_traceback(self, calls):
+    def test_what_the_machine_or_the_training_refuses_is_one_line(self, prepared, monkeypatch):
+        line = refused(mmrec("run", "mf", "--data", prepared, "--device", "tpu", "--set", "epochs=1", "--set", "dim=2"))
+        assert "device = 'tpu' with devices = 1 is not to be had on this machine" in line
+
+        def diverge(*_, **__):
+            raise TrainingDiverged("mf: the loss is not finite")
+
+        monkeypatch.setitem(sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=diverge))
+        assert refused(mmrec("run", "mf")) == "mmrec: mf: the loss is not finite"
+
+    def test_a_bug_keeps_its_traceback(self, calls, monkeypatch):
         result = mmrec("run", "broken")
         assert isinstance(result.exception, ZeroDivisionError)
+
+        def broken(*_, **__):
+            raise RuntimeError("a bug")
+
+        monkeypatch.setitem(sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=broken))
+        assert type(mmrec("run", "mf").exception) is RuntimeError
 
     def test_a_real_method_on_a_prepared_folder(self, prepared):
         row = json.loads(mmrec("run", "popularity", "--data", prepared, "--seed", 1, "--json").stdout)
@@ -409,6 +432,35 @@ def test_a_table_of_results_fits_a_screen_and_a_file_has_all(tmp_path):
     assert "version torch" in mmrec("results", tmp_path, "--format", "csv").stdout
     mmrec("results", tmp_path, "--out", tmp_path / "all.csv")
     assert "version torch" in (tmp_path / "all.csv").read_text()
+
+
+def test_a_line_a_run_says_all_that_varies(tmp_path):
+    same = {"method": "mf", "seed": 0, "recall@20": 0.5, "split hash": "a", "data": "d"}
+    varying = ("candidates", "ks", "split ratios", "pretrained", "code", "version mmrec_lite", "profile", "set k")
+    write_rows(tmp_path, *(same | dict.fromkeys(varying, value) | {"split hash": value} for value in "ab"))
+    assert mmrec("results", tmp_path, "--metric", "recall@20", "--out", tmp_path / "t.csv").exit_code == 0
+    assert set(pd.read_csv(tmp_path / "t.csv")) == {"id", "method", "seed", "recall@20", *varying}
+
+
+def test_options_that_would_be_ignored_are_refused(tmp_path):
+    write_rows(tmp_path, {"method": "mf", "seed": 0, "recall@20": 0.5})
+    line = refused(mmrec("results", tmp_path, "--format", "latex", "--out", tmp_path / "x.csv"))
+    assert line.endswith("x.csv: the file's ending tells its format; leave --format out.")
+    assert "--format nonsense: there are text, csv, markdown, latex." in refused(
+        mmrec("results", tmp_path, "--format", "nonsense")
+    )
+    assert mmrec("results", tmp_path, "--format", "latex", "--out", tmp_path / "x.tex").exit_code == 0
+    assert "--seed 0 goes with --protocol" in refused(
+        mmrec("data", "export", "bazaar", "--to", "mmrec", "--out", tmp_path / "out", "--seed", 0)
+    )
+
+
+def test_a_damaged_run_is_left_out_with_a_line(tmp_path):
+    write_rows(tmp_path, {"method": "mf", "seed": 0, "recall@20": 0.5}, {"method": "mf", "seed": 1})
+    (tmp_path / "r1" / "row.json").write_text("")
+    shown = mmrec("results", tmp_path, "--format", "csv")
+    assert shown.stdout == "format,id,method,seed,recall@20\n1,r0,mf,0,0.5\n"  # no empty line at its end
+    assert shown.stderr.startswith(f"mmrec: left out: {tmp_path / 'r1'} is damaged (row.json: ")
 
 
 OWN = """

@@ -111,12 +111,46 @@ def test_collect_makes_one_table(shop, tmp_path):
 
 def test_a_damaged_result_is_refused(shop, tmp_path):
     folder = mm.run("popularity", shop).save(tmp_path)
-    (folder / "row.json").write_text('{"format": 1')
     with pytest.raises(ValueError, match="holds no result of a run"):
-        mm.Result.load(folder)
+        mm.Result.load(tmp_path)
+    for content in ('{"format": 1', ""):
+        (folder / "row.json").write_text(content)
+        with pytest.raises(ValueError, match=r"is damaged \(row\.json: .*\): delete it and run again"):
+            mm.Result.load(folder)
     (folder / "row.json").write_text('{"format": 7}')
     with pytest.raises(ValueError, match="result format 7"):
         mm.Result.load(folder)
+
+
+@pytest.mark.parametrize("left", [None, b"PAR1 and no more"])
+def test_a_run_that_lost_a_table_is_named_as_damaged(shop, tmp_path, left):
+    folder = mm.run("popularity", shop, save=tmp_path).save(tmp_path)
+    table = folder / "per_user.parquet"
+    table.unlink() if left is None else table.write_bytes(left)
+    with pytest.raises(ValueError) as told:
+        mm.run("popularity", shop, save=tmp_path)
+    assert str(told.value).startswith(f"{folder} is damaged (per_user.parquet: ")
+    assert str(told.value).endswith("): delete it and run again.")
+
+
+def test_a_damaged_run_does_not_hide_the_others(shop, tmp_path):
+    for method in ("popularity", "random"):
+        last = mm.run(method, shop, save=tmp_path)
+    (tmp_path / last.row["id"] / "row.json").write_text("")
+    with pytest.warns(UserWarning, match=f"left out: .*{last.row['id']} is damaged"):
+        assert experiments.collect(tmp_path)["method"].tolist() == ["popularity"]
+
+
+def test_a_whole_run_is_read_without_a_claim(shop, tmp_path, monkeypatch):
+    """A folder of results that is closed to writing is good enough to read."""
+    first = mm.run("popularity", shop, save=tmp_path)
+    monkeypatch.setattr(runs, "claim", lambda *_: pytest.fail("wrote into a folder that may be closed"))
+    assert mm.run("popularity", shop, save=tmp_path).row == first.row
+
+
+def test_a_kept_run_has_the_profile_that_is_asked_for(shop, tmp_path):
+    table = mm.sweep("popularity", shop, grid={"profile": ["paper", "lecture"]}, save=tmp_path, progress=False)
+    assert table["profile"].tolist() == ["paper", "lecture"] and table["id"].nunique() == 1
 
 
 def test_a_sweep_covers_the_grid_and_keeps_what_failed(shop, tmp_path):
@@ -208,6 +242,20 @@ def test_further_figures_are_those_of_the_function_that_is_asked(shop, tmp_path,
     for held in (Figure(1), Figure(1).__call__):  # what it holds is not seen
         with pytest.raises(ValueError, match=r"must be a function, or a functools\.partial of one"):
             row(held)
+
+
+def test_further_figures_are_checked(shop, tmp_path, monkeypatch):
+    """What JSON cannot hold was once found while the row was written, and its own columns were overwritten."""
+    row = mm.run("popularity", shop, save=tmp_path, also=lambda result: {"n": np.int64(3), "x": np.float32(0.5)}).row
+    assert (row["n"], row["x"]) == (3, 0.5) and type(row["n"]) is int
+    for name in ("recall@20", "id", "further figures by"):
+        with pytest.raises(ValueError, match=f"also: the row has a '{name}' of its own"):
+            mm.run("popularity", shop, also=lambda result, name=name: {name: 1})
+    with pytest.raises(ValueError, match=r"also: object .* is no figure of a row"):
+        mm.run("popularity", shop, also=lambda result: {"x": object()})
+    monkeypatch.setattr(runs, "fit", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=r"must be a function"):
+        mm.run("popularity", shop, also=Figure(1))
 
 
 class Figure:

@@ -29,7 +29,7 @@ def shop():
 @pytest.fixture
 def installed(monkeypatch):
     """As if this interpreter had the peers."""
-    monkeypatch.setattr(peers, "_has", lambda python, library: True)
+    monkeypatch.setattr(peers, "_version", lambda python, library: "1.0")
 
 
 def real(name: str):
@@ -47,6 +47,8 @@ def test_a_peers_ranking_is_measured_as_ours(shop, installed, protocol):
     row = theirs.row
     assert (row["method"], row["seconds an epoch"], row["epochs trained"]) == ("cornac vbpr", 0.25, 3)
     assert row["split hash"] == ours.row["split hash"] and row["peak memory MiB"] == 50
+    same = ["data", "ks", "candidates", "split_seed", "version mmrec_lite", *(c for c in row if c.startswith("split "))]
+    assert {name: row[name] for name in same} == {name: ours.row[name] for name in same}
 
 
 def test_what_a_peer_puts_among_the_best_from_training_is_struck(shop, installed):
@@ -79,6 +81,46 @@ def test_a_saved_peer_is_read_and_not_run_again(shop, installed, tmp_path, monke
     assert experiments.collect(tmp_path)["method"].tolist() == ["recbole sgl"]
     with pytest.raises(pytest.fail.Exception, match="ran again"):
         run_peer("recbole sgl", shop, save=tmp_path, n_layers=1, **FAKE)
+    monkeypatch.setattr(peers, "claim", lambda *_: pytest.fail("wrote into a folder that may be closed"))
+    assert run_peer("recbole sgl", shop, save=tmp_path, **FAKE).row == first.row
+    monkeypatch.setattr(peers, "_version", lambda python, library: "1.1")
+    with pytest.raises(pytest.fail.Exception, match="wrote into"):  # another version of the library is another run
+        run_peer("recbole sgl", shop, save=tmp_path, **FAKE)
+
+
+def test_what_cannot_be_is_refused_before_a_peer_trains(shop, installed, monkeypatch):
+    monkeypatch.setattr(peers, "run_job", lambda *a, **k: pytest.fail("trained"))
+    for wrong, sentence in [
+        ({"ks": (0,)}, "ks = "),
+        ({"candidates": "held-out"}, "holds no items out"),
+        ({"candidates": "foo"}, "candidates = 'foo'"),
+        ({"epochs": 0}, "cornac bpr: epochs = 0, but it is the most epochs to train, 1 or more"),  # once became 100
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            run_peers("cornac bpr", shop, **wrong, **FAKE)
+    with pytest.raises(ValueError, match="there is no peer 'cornac typo'"):  # once after the first one had trained
+        run_peers("cornac bpr, cornac typo", shop, **FAKE)
+
+
+def test_relative_paths_reach_the_peers_process(shop, installed, tmp_path, monkeypatch):
+    """It stands in a folder of its own, where they named nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "python").symlink_to(sys.executable)
+    ran = []
+    done = types.SimpleNamespace(returncode=1, stderr="")
+    monkeypatch.setattr(peers.subprocess, "run", lambda command, **_: ran.append(command) or done)
+    with pytest.raises(PeerError):
+        run_peer("cornac bpr", shop, python="python", runner="fake.py")
+    monkeypatch.setenv("MMREC_PEERS", "python")
+    assert ran[0][0] == str(tmp_path / "python") == str(peers.interpreter()) and ran[0][2] == str(tmp_path / "fake.py")
+
+
+def test_a_library_is_found_once_it_is_installed(monkeypatch):
+    answers = iter(
+        [types.SimpleNamespace(returncode=1, stdout=""), types.SimpleNamespace(returncode=0, stdout="2.3\n")]
+    )
+    monkeypatch.setattr(peers.subprocess, "run", lambda *_, **__: next(answers))
+    assert [peers._version("python", "cornac") for _ in range(2)] == [None, "2.3"]
 
 
 def test_ids_that_another_program_would_break_survive(shop, installed):

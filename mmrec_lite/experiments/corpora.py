@@ -14,13 +14,14 @@ import pandas as pd
 from mmrec_lite.data import MultimodalDataset, split
 from mmrec_lite.data.joining import join, part_of
 from mmrec_lite.experiments.runs import claim, run_id
-from mmrec_lite.methods import create
+from mmrec_lite.methods import create, method_class
+from mmrec_lite.methods.code import code_of
 from mmrec_lite.training import fit
 
 __all__ = ["halves", "pretrained_part"]
 
 LEAST = 3  # interactions of a user, as many as leave-one-out needs
-_OF_THE_RUN = ("save", "seed", "split_seed", "protocol", "profile", "candidates")
+_OF_THE_RUN = ("save", "seed", "split_seed", "split_options", "protocol", "profile", "candidates", "ks")
 
 
 def halves(dataset: MultimodalDataset) -> tuple[MultimodalDataset, MultimodalDataset]:
@@ -37,11 +38,16 @@ def halves(dataset: MultimodalDataset) -> tuple[MultimodalDataset, MultimodalDat
 
 @contextlib.contextmanager
 def pretrained_part(
-    method: str, dataset: MultimodalDataset, corpus: Literal["own", "both"], settings: Mapping[str, Any]
+    method: str,
+    dataset: MultimodalDataset,
+    corpus: Literal["own", "both"],
+    settings: Mapping[str, Any],
+    wait: bool = True,
 ) -> Iterator[tuple[MultimodalDataset, Path]]:
     """Yield one half of a data set and a file with what a method learned by pre-training on it, or on both halves.
 
-    `settings` are arguments of ``run``. With `save` among them the file stays there, and is not made twice.
+    `settings` are arguments of ``run``. With `save` among them the file stays there, and is not made twice; one that
+    another process is at is waited for, or, with `wait=False`, refused as `Busy`.
 
     Source: MP4SR 4.7.
     """
@@ -49,18 +55,23 @@ def pretrained_part(
     with contextlib.ExitStack() as stack:
         save = settings.get("save")
         folder = Path(save) / "pretrained" if save else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        yield parts[0], _pretrain(method, parts if corpus == "both" else parts[:1], settings, folder)
+        yield parts[0], _pretrain(method, parts if corpus == "both" else parts[:1], settings, folder, wait)
 
 
-def _pretrain(method: str, parts: Sequence[MultimodalDataset], settings: Mapping[str, Any], folder: Path) -> Path:
+def _pretrain(
+    method: str, parts: Sequence[MultimodalDataset], settings: Mapping[str, Any], folder: Path, wait: bool
+) -> Path:
     hyper = {name: value for name, value in settings.items() if name not in _OF_THE_RUN}
     corpus = join(parts) if len(parts) > 1 else parts[0]
-    held = split(corpus, settings["protocol"], seed=settings["split_seed"])
+    options = settings.get("split_options") or {}
+    held = split(corpus, settings["protocol"], seed=settings["split_seed"], **options)
     model = create(method, held, profile=settings["profile"], seed=settings["seed"], **hyper)
-    name = run_id(method, held, settings["seed"], model.config.model_dump(mode="json"), {"stage": "pretrain"})
+    what = {"stage": "pretrain"} | ({"code": code} if (code := code_of(method_class(method))) else {})
+    name = run_id(method, held, settings["seed"], model.config.model_dump(mode="json"), what)
     file = folder / f"{name}.safetensors"
-    with claim(folder, name):
-        if not file.exists():
-            fit(model, held, stages=["pretrain"], progress=False)
-            model.save_pretrained(file)
+    if not file.exists():  # a folder that is closed to writing may hold it
+        with claim(folder, name, wait):
+            if not file.exists():
+                fit(model, held, stages=["pretrain"], progress=False)
+                model.save_pretrained(file)
     return file

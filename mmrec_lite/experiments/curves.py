@@ -85,7 +85,7 @@ def at_the_same_training_loss(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the test loss of each seed and start at the lowest training loss that both starts reached.
 
     Between epochs the curves are joined by straight lines. Columns: seed, start, train, test. Only the way down to a
-    start's lowest training loss is read.
+    start's lowest training loss is read; `test` is NaN for a start that was below the common one from the first epoch.
     """
     found = []
     for seed, runs in curves.groupby("seed"):
@@ -96,7 +96,7 @@ def at_the_same_training_loss(curves: pd.DataFrame) -> pd.DataFrame:
             ways[start] = run["train"].to_numpy()[::-1], run["test"].to_numpy()[::-1]
         common = max(train[0] for train, _ in ways.values())
         found += [
-            {"seed": seed, "start": start, "train": common, "test": float(np.interp(common, train, test))}
-            for start, (train, test) in ways.items()
+            {"seed": seed, "start": start, "train": common, "test": float(np.interp(common, *way, np.nan, np.nan))}
+            for start, way in ways.items()
         ]
     return pd.DataFrame(found)

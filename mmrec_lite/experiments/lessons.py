@@ -56,12 +56,16 @@ def sweep_lesson(
     Each point becomes a folder below `save` with the executed `notebook.ipynb` and `row.json`: parameters, what the
     notebook gave to ``record``, seconds, and `error` where a cell failed (the notebook then ends there). Points that
     this version of the kit finished are read, failed ones repeated. `jobs`, `threads` and `dask` are ``sweep``'s;
-    `timeout` is a cell's limit in seconds. NumPy's values reach the notebook as Python's, tuples as lists, paths as
-    strings. Raises ``ValueError`` for parameters that the notebook does not have or whose name a row has for itself
-    (`OWN`), and for values that are none of these.
+    `timeout` is a cell's limit in seconds. The notebooks run in the caller's folder (a cluster's workers must have it,
+    too), so that a relative path among the parameters means what it means there. NumPy's values reach them as Python's,
+    tuples as lists, paths as strings.
+    Raises ``ValueError`` for parameters that the notebook does not have or whose name a row has for itself (`OWN`), and
+    for values that are none of these.
     """
     import papermill
 
+    if timeout <= 0:
+        raise ValueError(f"sweep_lesson: timeout = {timeout}, but it is the seconds that a cell may take, 1 or more.")
     notebook = Path(notebook)
     if not notebook.is_file():
         raise FileNotFoundError(f"there is no notebook {notebook}")
@@ -73,6 +77,7 @@ def sweep_lesson(
     points = [_plain(dict(zip(grid, values, strict=True))) for values in itertools.product(*grid.values())]
     source = hashlib.sha256(notebook.read_bytes()).hexdigest()
     how = {"notebook": str(notebook.resolve()), "source": source, "save": str(Path(save).resolve()), "timeout": timeout}
+    how["cwd"] = str(Path.cwd())
     cells = [(dict(point), how | {"parameters": point}) for point in points]
     rows = run_cells(_execute, cells, jobs=jobs, threads=threads, dask=dask, progress=progress, desc=notebook.stem)
     return pd.DataFrame(rows)
@@ -113,11 +118,11 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
     key = json.dumps([__version__, how["source"], parameters], sort_keys=True, default=str)
     name = f"{notebook.stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
     target = Path(how["save"]) / name
+    if row := _finished(target):  # without a claim, since the folder may be closed to writing
+        return row
     with runs.claim(how["save"], name, wait):
-        if (target / "row.json").exists():
-            row = runs.read_row(target)
-            if not row.get("error"):
-                return row
+        if row := _finished(target):
+            return row
         target.mkdir(parents=True, exist_ok=True)
         # Left by a process that was killed; anything else, such as Jupyter's .ipynb_checkpoints, is not ours to remove.
         for left in [*target.glob(".notebook.*.ipynb"), *target.glob(".row.*")]:
@@ -129,12 +134,14 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
         begun = target / f".notebook.{uuid.uuid4().hex[:8]}.ipynb"
         try:
             done = papermill.execute_notebook(
-                str(notebook), str(begun), parameters=parameters, kernel_name="python3", cwd=str(target),
+                str(notebook), str(begun), parameters=parameters, kernel_name="python3", cwd=how["cwd"],
                 execution_timeout=how["timeout"], progress_bar=False,
             )  # fmt: skip
-            row |= _recorded(done)
+            row |= _recorded(done, parameters)
         except papermill.PapermillExecutionError as error:
             row["error"] = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+        except Exception as error:  # a cell that takes too long, a kernel that dies: the point must have its row, too
+            row["error"] = f"{type(error).__name__}: " + str(error).strip().partition("\n")[0]
         finally:
             if begun.exists():
                 os.replace(begun, target / "notebook.ipynb")
@@ -144,9 +151,23 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
     return row
 
 
-def _recorded(notebook: Any) -> dict[str, Any]:
+def _finished(target: Path) -> dict[str, Any] | None:
+    """The row of a point that was executed to its end."""
+    row = runs.read_row(target) if (target / "row.json").exists() else {"error": "not there"}
+    return None if row.get("error") else row
+
+
+def _recorded(notebook: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a notebook recorded; a parameter of its point keeps its value, and another one is the `error`."""
     values: dict[str, Any] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             values |= output.get("data", {}).get(ROW, {})
+    for name in parameters.keys() & values.keys():
+        value = values.pop(name)
+        if value != parameters[name]:
+            values["error"] = (
+                f"record({name}={value!r}): {name!r} is a parameter of this point, {parameters[name]!r}; "
+                f"record the figure under another name."
+            )
     return values

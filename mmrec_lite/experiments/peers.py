@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,12 @@ from torch import Tensor
 
 from mmrec_lite.data import MultimodalDataset, Split, load, split
 from mmrec_lite.data.export import to_recbole
-from mmrec_lite.evaluation import KS, Report, evaluate
-from mmrec_lite.experiments.runs import FORMAT, Result, claim, run_id
+from mmrec_lite.evaluation import KS, Report, check_candidates, evaluate
+from mmrec_lite.experiments.runs import FORMAT, Result, claim, run_id, split_columns
 from mmrec_lite.experiments.studies import Study
+from mmrec_lite.experiments.sweeps import check_seeds
 from mmrec_lite.methods.base import Hyperparameters, Method
+from mmrec_lite.metrics import check_ks
 
 __all__ = ["PEERS", "Peer", "PeerError", "absent", "beside_study", "interpreter", "run_job", "run_peer", "run_peers"]
 
@@ -69,10 +70,13 @@ PEERS: dict[str, Peer] = {
 
 
 def interpreter(python: str | Path | None = None) -> Path | None:
-    """Return the peers' Python: the one given, MMREC_PEERS, or .venv-peers here or in a folder above; None without."""
+    """Return the peers' Python: the one given, MMREC_PEERS, or .venv-peers here or in a folder above; None without.
+
+    The path is absolute, for the peer's process stands elsewhere, and not resolved: an environment's Python is a link.
+    """
     named = python or os.environ.get("MMREC_PEERS")
     if named:
-        return Path(named)
+        return Path(named).absolute()
     for folder in (Path.cwd(), *Path.cwd().parents, *Path(__file__).parents):
         for place in ("bin/python", "Scripts/python.exe"):
             if (folder / ".venv-peers" / place).exists():
@@ -87,16 +91,22 @@ def absent(name: str, python: str | Path | None = None) -> str:
     if found is None or not found.exists():
         where = f"there is no {found}" if found else "there is no environment for peers"
         return f"{name}: {peer.library} is not installed ({where}): {HOW}."
-    if not _has(str(found), peer.library):
+    if _version(str(found), peer.library) is None:
         return f"{name}: {peer.library} is not installed in the environment of {found}: {HOW}."
     return ""
 
 
-@lru_cache
-def _has(python: str, library: str) -> bool:
-    """Whether an interpreter finds a library (looked up, not imported: RecBole takes seconds)."""
-    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({library!r}) is None)"
-    return subprocess.run([python, "-I", "-c", code], capture_output=True).returncode == 0  # nosec B603
+def _version(python: str, library: str) -> str | None:
+    """Return the version of a library that an interpreter has; None without (looked up, not imported: seconds).
+
+    Asked every time, in some 0.1 s: `make peers` may have installed it since.
+    """
+    code = f"import importlib.metadata as m; print(m.version({library!r}))"
+    try:
+        told = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True)  # nosec B603
+    except OSError:  # no program
+        return None
+    return told.stdout.strip() if told.returncode == 0 else None
 
 
 def _peer(name: str) -> Peer:
@@ -146,16 +156,26 @@ def run_peer(
     """Train a peer on a split and measure its ranking: as ``run``, for a method of another library.
 
     `epochs` are the most it trains (default: the peer's), `settings` change those of its library, under its names,
-    `ks` and `candidates` are ``evaluate``'s. The row has what ``run`` writes, and `seconds an epoch`,
-    `valid recall@20` and the library's version; the memory is that of the whole process of the peer. Raises
-    ``PeerError`` when the peer is not installed, fails or ranks badly.
+    `ks` and `candidates` are ``evaluate``'s. With `save`, a run of the installed version of the library that is kept
+    there is read. The row has ``run``'s columns of data, split, metrics, settings and cost (no stages, and of versions
+    the kit's, the library's and its PyTorch's), and `seconds an epoch`, `valid recall@20`, `valid by its own metric`;
+    the memory is that of the whole process of the peer. Raises ``PeerError`` when the peer is not installed, fails or
+    ranks badly, ``ValueError`` for ks, candidates and epochs that cannot be.
     """
     peer = _peer(name)
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"{name}: epochs = {epochs}, but it is the most epochs to train, 1 or more.")
     parts = split(load(data), protocol, seed=split_seed, **(split_options or {}))
-    config = {**peer.settings, **settings, "epochs": epochs or peer.epochs}
-    run_name = run_id(
-        name.replace(" ", "-"), parts, seed, config, {"ks": list(ks), "candidates": candidates, "patience": patience}
-    )
+    ks = check_ks(ks)  # now, not after the training
+    for part in ("valid", "test"):
+        check_candidates(candidates, parts, part)
+    config = {**peer.settings, **settings, "epochs": peer.epochs if epochs is None else epochs}
+    found = interpreter(python)
+    how = {"ks": list(ks), "candidates": candidates, "patience": patience}
+    how["library"] = found and _version(str(found), peer.library)
+    run_name = run_id(name.replace(" ", "-"), parts, seed, config, how)
+    if save is not None and (Path(save) / run_name / "row.json").exists():  # the folder may be closed to writing
+        return Result.load(Path(save) / run_name)
     with claim(save, run_name):
         if save is not None and (Path(save) / run_name / "row.json").exists():
             return Result.load(Path(save) / run_name)
@@ -169,6 +189,7 @@ def run_peer(
         seconds["create"] = fitted - started - seconds["fit"]  # the process, its imports, the export
         row = _row(run_name, name, parts, done, reports, seconds, config)
         row |= {"seed": seed, "split_seed": split_seed, "profile": "peer", "candidates": str(candidates)}
+        row |= {"ks": str(ks)}
         report = reports["test"]
         history = pd.DataFrame({"epoch": range(1, len(done["epoch seconds"]) + 1), "seconds": done["epoch seconds"]})
         slices = report.slices("popularity", k=min(20, max(ks)))
@@ -189,9 +210,14 @@ def run_peers(
     """Run peers ("recbole sgl, cornac vbpr", or a list) on every seed, which draws the split, too; one row a run.
 
     A peer that is absent or fails has one row with its `error` and no figures. `options` are those of ``run_peer``.
+    Raises ``ValueError`` for an unknown name, before any is run.
     """
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]
+    names = list(names)
+    for name in names:
+        _peer(name)
+    check_seeds("run_peers", seeds)
     dataset, rows = load(data), []
     for name in names:
         missing = absent(name, python)
@@ -240,7 +266,7 @@ def run_job(
         full["history"] = {part: list(parts.history_parts(part)) for part in ("valid", "test")}
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(full))
-        command = [str(interpreter(python)), "-I", str(runner), str(path)]
+        command = [str(interpreter(python)), "-I", str(Path(runner).absolute()), str(path)]
         # A kernel's own backend of Matplotlib is unknown there, and importing cornac would fail.
         environment = os.environ | {"MPLBACKEND": "agg"}
         ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)  # nosec B603
@@ -288,9 +314,11 @@ def _row(
     seconds: Mapping[str, float],
     config: Mapping[str, Any],
 ) -> dict[str, Any]:
+    from mmrec_lite import __version__  # here: the package imports this module
+
     peer, epochs = PEERS[name], done["epoch seconds"]
     row: dict[str, Any] = {"format": FORMAT, "id": run_name, "method": name, "data": parts.dataset.name}
-    row |= {"split": parts.name, "protocol": parts.protocol} | reports["test"].metrics
+    row |= split_columns(parts) | reports["test"].metrics
     row |= {f"valid {metric}": value for metric, value in reports["valid"].metrics.items() if metric == "recall@20"}
     row |= {f"set {key}": value for key, value in config.items()}
     row |= {f"seconds {key}": round(value, 3) for key, value in seconds.items()}
@@ -303,6 +331,7 @@ def _row(
         "data hash": parts.dataset.hash,
         "split hash": parts.hash,
         "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
+        "version mmrec_lite": __version__,
         f"version {peer.library}": done.get("version"),
         "version torch": done.get("version torch"),
     }

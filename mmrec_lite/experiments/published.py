@@ -15,7 +15,7 @@ def published(paper: str | None = None, table: str | None = None, **where: str) 
 
     `line` is the line of the paper's text that holds the value (`source` names the text). Filter by `paper`
     ("MICRO", "PAMD", "MCPTR", "MP4SR"), `table` ("Table 5") and the other columns. Percentages carry "%" in `metric`
-    or `row`. Raises ``ValueError`` if nothing is left.
+    or `row`. Raises ``ValueError`` for a column that there is not, or if nothing is left.
 
     >>> published("MICRO", "Table 5", dataset="Clothing", metric="recall@20", row="CF (MF)")["value"].tolist()
     [0.0191]
@@ -23,6 +23,8 @@ def published(paper: str | None = None, table: str | None = None, **where: str) 
     file = resources.files("mmrec_lite.experiments") / "published.csv"
     with file.open(encoding="utf-8") as opened:
         rows = pd.read_csv(opened, dtype={"row": str, "table": str})
+    for column in where.keys() - set(rows.columns):
+        raise ValueError(f"published: there is no column {column!r} to choose by; there are {', '.join(rows.columns)}.")
     for column, value in {"paper": paper, "table": table, **where}.items():
         if value is not None:
             rows = rows[rows[column] == value]

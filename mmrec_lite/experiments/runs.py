@@ -13,11 +13,13 @@ import shutil
 import sys
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
@@ -87,25 +89,37 @@ class Result:
 
     @classmethod
     def load(cls, folder: str | Path) -> Result:
-        """Read a run's folder."""
+        """Read a run's folder; ``ValueError`` where there is none, or one of its files is damaged or missing."""
         folder = Path(folder)
-        row = read_row(folder)
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("history", "per_user", "slices")}
+        row, tables = read_row(folder), {}
+        for name in ("history", "per_user", "slices"):
+            try:
+                tables[name] = pd.read_parquet(folder / f"{name}.parquet")
+            except (OSError, ValueError) as error:  # Arrow's own are of both
+                raise ValueError(_damaged(folder, f"{name}.parquet", error)) from None
         return cls(row, **tables)
 
 
 def read_row(folder: Path) -> dict[str, Any]:
+    """Read the row.json of a run or of a lesson's point."""
     try:
         row = json.loads((folder / "row.json").read_text(encoding="utf-8"))
         if not isinstance(row, dict):
-            raise ValueError("row.json is no object")
-    except (OSError, ValueError) as error:  # not UTF-8 and not JSON are ValueErrors, too
+            raise ValueError("no object")
+    except FileNotFoundError as error:
         raise ValueError(
             f"{folder} holds no result of a run: {error}. Name a folder that run(save=...) wrote."
         ) from None
+    except (OSError, ValueError) as error:  # not UTF-8 and not JSON are ValueErrors, too
+        raise ValueError(_damaged(folder, "row.json", error)) from None
     if row.get("format") != FORMAT:
         raise ValueError(f"{folder} has result format {row.get('format')}; this program reads {FORMAT}. Run it again.")
     return row
+
+
+def _damaged(folder: Path, file: str, error: Exception) -> str:
+    what = "is missing" if isinstance(error, FileNotFoundError) else str(error)
+    return f"{folder} is damaged ({file}: {what}): delete it and run again."
 
 
 def run_id(method: str, split: Split, seed: int, config: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
@@ -146,8 +160,9 @@ def run(
     for, or, with `wait=False`, refused as `Busy`. `pretrained` names a file of `Method.save_pretrained`: the stage
     "pretrain" is read from it instead of trained. `devices=2` trains on two processes (see ``fit``), of which one holds
     the claim and writes.
-    `also(result)` gives further figures for the row; it is asked once, after the training, while model and report are
-    there. A kept run that was not asked by this function is made again and takes the other's place.
+    `also(result)` gives further figures for the row, under names that it does not have; it is asked once, after the
+    training, while model and report are there. A kept run that was not asked by this function is made again and takes
+    the other's place.
 
     >>> import mmrec_lite as mm
     >>> result = mm.run("popularity", "bazaar")
@@ -155,6 +170,7 @@ def run(
     ['hit@10', 'hit@20']
     """
     config = configure(method, profile, **hyper)
+    by = None if also is None else function_id(also)  # refused now, not after the training
     asked = devices != 1 or "LT_DEVICES" in os.environ
     fabric = parallel.start(device, devices) if asked else None  # before the data are read: further processes start
     several = fabric is not None and fabric.world_size > 1
@@ -172,13 +188,23 @@ def run(
     if code := code_of(method_class(method)):
         how["code"] = code
     name = run_id(method, parts, seed, config.model_dump(mode="json"), how)
+
+    def kept() -> Result | None:
+        if save is None or not agree((Path(save) / name / "row.json").exists()):
+            return None
+        found = Result.load(Path(save) / name)
+        found.row["profile"] = profile  # two profiles may have the same settings
+        return found if by in (None, found.row.get("further figures by")) else None
+
+    if save is not None and not several and not _to_tidy(Path(save) / name):
+        with contextlib.suppress(ValueError):  # damaged, or replaced at this moment: the claim tells
+            if found := kept():  # without a claim, since the folder may be closed to writing
+                return found
     with claim(save if leads else None, name, wait):
         if save is not None and leads:
             _tidy(Path(save) / name)
-        if save is not None and agree((Path(save) / name / "row.json").exists()):
-            found = Result.load(Path(save) / name)
-            if also is None or found.row.get("further figures by") == function_id(also):
-                return found
+        if found := kept():
+            return found
         _forget_peak()
         started = time.perf_counter()
         model = create(method, parts, profile=profile, seed=seed, **hyper)
@@ -198,17 +224,38 @@ def run(
         slices = report.slices("popularity", k=min(20, max(report.ks)))
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
-            figures = dict(also(result))
-            row |= figures | {"further figures": ", ".join(figures), "further figures by": function_id(also)}
+            figures = _further(also, result)
+            row |= figures | {"further figures": ", ".join(figures), "further figures by": by}
         if save is not None and leads:
             result.save(save)
         agree(None)  # what process 0 wrote is there when any process goes on
     return result
 
 
+def _further(also: Callable[[Result], Mapping[str, Any]], result: Result) -> dict[str, Any]:
+    """Ask for further figures; ``ValueError`` for names that the row has and for what JSON does not hold."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+            return value.tolist()
+        raise ValueError(f"also: {type(value).__name__} {value!r} is no figure of a row; give numbers or strings.")
+
+    figures = dict(also(result))
+    for name in figures:
+        if name in result.row or name in ("further figures", "further figures by"):
+            raise ValueError(f"also: the row has a {name!r} of its own; give the figure another name.")
+    return json.loads(json.dumps(figures, default=plain))
+
+
+def _to_tidy(target: Path) -> list[Path]:
+    """What a killed process left beside a run, or another one is writing; none where nothing could be taken away."""
+    closed = target.parent.exists() and not os.access(target.parent, os.W_OK)
+    return [] if closed else [*target.parent.glob(f".{glob.escape(target.name)}.*")]
+
+
 def _tidy(target: Path) -> None:
     """Take away what a killed process left beside a run; what it had written whole becomes the run."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+    for left in _to_tidy(target):
         if not target.exists():
             with contextlib.suppress(ValueError, OSError):
                 Result.load(left)
@@ -247,10 +294,7 @@ def _row(
 ) -> dict[str, Any]:
     """Everything about a run in one flat, JSON-able row."""
     row: dict[str, Any] = {"format": FORMAT, "id": name, "method": model.name, "data": parts.dataset.name}
-    row |= {"split": parts.name, "protocol": parts.protocol}
-    # A list is no figure of a table: written out, rows with it can be grouped and compared.
-    row |= {f"split {key}": str(tuple(v)) if isinstance(v, list | tuple) else v for key, v in parts.options.items()}
-    row |= report.metrics
+    row |= split_columns(parts) | report.metrics
     for stage, best in history.best.items():
         row |= {f"{stage} best {key}": value for key, value in best.items()}
         row[f"{stage} ended"] = history.stopped[stage]
@@ -272,6 +316,13 @@ def _row(
         except importlib.metadata.PackageNotFoundError:
             row[f"version {package}"] = "not installed"
     return row
+
+
+def split_columns(parts: Split) -> dict[str, Any]:
+    """What a row says of its split."""
+    row: dict[str, Any] = {"split": parts.name, "protocol": parts.protocol}
+    # A list is no figure of a table: written out, rows with it can be grouped and compared.
+    return row | {f"split {k}": str(tuple(v)) if isinstance(v, list | tuple) else v for k, v in parts.options.items()}
 
 
 def _forget_peak() -> None:
@@ -298,8 +349,20 @@ def peak_memory() -> float:
 
 
 def collect(folder: str | Path) -> pd.DataFrame:
-    """Return all runs saved below a folder as one table, one row a run, sorted by id."""
-    rows = [read_row(file.parent) for file in sorted(Path(folder).glob("[!.]*/row.json"))]  # .name: begun, not ended
+    """Return all runs saved below a folder as one table, one row a run, sorted by id.
+
+    What cannot be read is left out, with a warning that names it. Raises ``ValueError`` where nothing is left.
+    """
+    rows, refused = [], []
+    for file in sorted(Path(folder).glob("[!.]*/row.json")):  # .name: begun, not ended
+        try:
+            rows.append(read_row(file.parent))
+        except ValueError as error:
+            refused.append(str(error))
+    if not rows and refused:
+        raise ValueError(f"{folder} holds no result that can be read: {refused[0]}")
     if not rows:
         raise ValueError(f"{folder} holds no results; run(save=...), sweep(save=...) or `mmrec run --save` write them.")
+    for sentence in refused:
+        warnings.warn(f"left out: {sentence}", stacklevel=2)
     return pd.DataFrame(rows)

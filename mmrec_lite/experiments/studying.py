@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.corpora import pretrained_part
 from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.studies import LONGEST, SHORTEST, STUDIES, Study
-from mmrec_lite.experiments.sweeps import run_cells
-from mmrec_lite.methods import REGISTRY, method_class
+from mmrec_lite.experiments.sweeps import check_seeds, run_cells
+from mmrec_lite.methods import REGISTRY, Method, adopt, method_class, own_methods
 from mmrec_lite.probes import strongest_representation
 
 __all__ = ["AGREES", "OPEN", "REVERSED", "beside", "judge", "measured", "noise", "run_studies", "run_study"]
 
 AGREES, OPEN, REVERSED = "agrees", "not told apart", "reversed"
+LENGTHS = {"epochs", "pretrain_epochs"}  # how long to train what there is to train
 RARE = 10  # an item with fewer training interactions is a cold one in MP4SR's Table 3
 
 
@@ -53,8 +54,9 @@ def run_studies(
     A seed decides split, weights and batches together, so that labels are paired by it. `protocol` takes the place of
     the papers' ("given", where the data bring their split). `hyper` (epochs=5 ...) goes to every cell whose method has
     it, unless its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s
-    options.
+    options. Raises ``ValueError`` for a setting that no method of these studies has (but for `LENGTHS`).
     """
+    check_seeds("run_studies", seeds)
     dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere
     todo = [STUDIES[s] if isinstance(s, str) else s for s in chosen]
     known = {name for method in REGISTRY.values() if method.Config for name in method.Config.model_fields}
@@ -64,6 +66,10 @@ def run_studies(
             f"run_studies: no method has a setting {name!r}"
             + (f"; did you mean {close[0]!r}?" if close else ", nor has run_studies.")
         )
+    names = list(dict.fromkeys(recipe["method"] for study in todo for recipe in study.recipes.values()))
+    chosen_have = {field for name in names for field in method_class(name).Config.model_fields} | LENGTHS
+    for name in sorted(hyper.keys() - chosen_have):
+        raise ValueError(f"run_studies: none of {', '.join(names)} has a setting {name!r}; leave it out.")
     cells: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     wanted = []
     for study in todo:
@@ -74,11 +80,13 @@ def run_studies(
                 settings |= {"seed": seed, "split_seed": seed, "save": save}
                 if protocol is not None and recipe.get("protocol", "ratio") != "cold-items":
                     settings["protocol"] = protocol
+                    settings.pop("split_options", None)  # the shares are those of the paper's protocol
                 key = repr(sorted(settings.items(), key=str))
                 cells.setdefault(key, ({}, settings))
                 wanted.append((study, label, seed, key))
+    work, desc = partial(_cell, own_methods(names)), "cells"
     rows = run_cells(
-        _cell, list(cells.values()), dataset, jobs=jobs, threads=threads, dask=dask, progress=progress, desc="cells"
+        work, list(cells.values()), dataset, jobs=jobs, threads=threads, dask=dask, progress=progress, desc=desc
     )
     by_key = {key: _by_length(row) for key, row in zip(cells, rows, strict=True)}
     found = [
@@ -98,7 +106,11 @@ def _by_length(row: dict[str, Any]) -> dict[str, Any]:
     return row | ({SHORTEST: row[groups[0]], LONGEST: row[groups[-1]]} if len(groups) > 1 else {})
 
 
-def _cell(settings: dict[str, Any], dataset: MultimodalDataset, wait: bool) -> dict[str, Any]:
+def _cell(
+    own: Mapping[str, type[Method]], settings: dict[str, Any], dataset: MultimodalDataset, wait: bool
+) -> dict[str, Any]:
+    """One cell's row: what a worker does, which does not know the methods that its caller registered."""
+    adopt(own)
     settings = dict(settings)
     method = settings.pop("method")
     masked, words, corpus = settings.pop("masked", 0.0), settings.pop("words", None), settings.pop("corpus", None)
@@ -108,19 +120,32 @@ def _cell(settings: dict[str, Any], dataset: MultimodalDataset, wait: bool) -> d
         dataset = _fewer_words(dataset, words)
     if corpus is None:
         return runs.run(method, dataset, wait=wait, also=_also, **settings).row
-    with pretrained_part(method, dataset, corpus, settings) as (small, file):
+    with pretrained_part(method, dataset, corpus, settings, wait) as (small, file):
         return runs.run(method, small, wait=wait, also=_also, pretrained=file, **settings).row
 
 
-@lru_cache(maxsize=4)
+_told: dict[tuple[str, str, int], MultimodalDataset] = {}  # the last one; a worker has another object for every cell
+
+
 def _fewer_words(dataset: MultimodalDataset, n: int) -> MultimodalDataset:
-    """The items' pictures told in their n nearest words alone (MP4SR's N), encoded again."""
+    """The items' pictures told in their n nearest words alone (MP4SR's N), encoded again unless they just were."""
+    key = dataset.name, dataset.hash, n
+    if key not in _told:
+        made = _encode_fewer(dataset, n)
+        _told.clear()
+        _told[key] = made
+    return _told[key]
+
+
+def _encode_fewer(dataset: MultimodalDataset, n: int) -> MultimodalDataset:
+    from mmrec_lite.features.catalogue import BETWEEN_PICTURES
     from mmrec_lite.features.text import TextEncoder, encode_sentences
 
     if "keywords" not in dataset.items:
         raise ValueError(f"data set {dataset.name!r} has no column items['keywords'] to take {n} words from.")
-    words = dataset.items["keywords"].fillna("").str.split().str[:n].str.join(" ")
-    vectors, sentences = encode_sentences([[few] if few else [] for few in words], TextEncoder())
+    told = dataset.items["keywords"].fillna("").str.split(BETWEEN_PICTURES, regex=False)
+    few = [[" ".join(picture.split()[:n]) for picture in pictures if picture] for pictures in told]
+    vectors, sentences = encode_sentences(few, TextEncoder())
     texts = dataset.texts | ({"keywords": sentences} if "keywords" in dataset.texts else {})
     sequences = dataset.sequences | {"keywords": vectors}
     return dataset.replace(name=f"{dataset.name}-words{n}", sequences=sequences, texts=texts)
@@ -151,25 +176,35 @@ def _also(result: runs.Result) -> dict[str, float]:
 
 
 def _attention_on_common(result: runs.Result) -> float:
-    """Share (%) of the pairs found in the top ten whose most attended representation is a common one (PAMD Table 6)."""
+    """Share (%) of the pairs found in the top ten whose common parts have more attention together (PAMD Table 6)."""
     if not result.report.hits[:, :10].any():
         return float("nan")
-    shares = strongest_representation(result.model, result.report, k=10)
-    return float(100 * shares[shares.index.str.endswith(" common")].sum())
+    return float(100 * strongest_representation(result.model, result.report, k=10, together=True)["common"])
 
 
 # Claims against measurements ------------------------------------------------------------------------------------------
+
+
+def _wide(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `value` by seed and label, without gaps: all that is said of a study is said of the same seeds.
+
+    A label that no seed has a value of is left out, and then each seed that lacks one of the others: a mean over other
+    seeds than its rival's would take an easier split for a better method.
+    """
+    wide = rows.pivot_table(index="seed", columns="label", values="value", aggfunc="first")
+    return wide.dropna(axis=1, how="all").dropna()
 
 
 def noise(rows: pd.DataFrame, confidence: float = 0.95) -> float:
     """Return the smallest difference of two labels' means over seeds that is told from chance.
 
     Fisher's least significant difference: labels and seeds are taken as two factors (a seed's split is easier or harder
-    for all), what they leave over is chance; its spread times Student's t times sqrt(2 / seeds). NaN for one seed.
+    for all), what they leave over is chance; its spread times Student's t times sqrt(2 / seeds). Seeds that lack a
+    label's value are left out. NaN for one seed.
     """
     from scipy import stats
 
-    wide = rows.pivot_table(index="seed", columns="label", values="value", aggfunc="first").dropna(axis=1)
+    wide = _wide(rows)
     n, m = wide.shape
     if n < 2 or m < 2:
         return float("nan")
@@ -185,12 +220,13 @@ def judge(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
 
     "agrees": the difference has the claimed sign and is larger than ``noise``; "reversed": the other sign, and larger;
     else "not told apart". With one seed there is no noise to compare with, and every verdict is "not told apart".
+    Means are over the seeds of which every label has a value.
     For `Study.gains` the difference is one gain minus the other, taken seed by seed, and the noise half of its 95 %
     interval (Student's t).
     """
     study = STUDIES[study] if isinstance(study, str) else study
     rows = rows[rows["study"] == study.name] if "study" in rows else rows
-    means = rows.groupby("label")["value"].mean()
+    means = _wide(rows).mean()
     limit = noise(rows)
     out = [
         (better, worse, means.get(better, np.nan) - means.get(worse, np.nan), limit) for better, worse in study.claims
@@ -222,13 +258,13 @@ def _gain(rows: pd.DataFrame, better: str, worse: str, column: str, other: str) 
 def beside(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
     """Compare a study's order with the paper's: Kendall's `tau`, its `p` and `n` labels in common, a row a data set.
 
-    Empty where the paper printed no such table (figures).
+    Means are over the seeds of which every label has a value. Empty where the paper printed no such table (figures).
     """
     study = STUDIES[study] if isinstance(study, str) else study
     rows = rows[rows["study"] == study.name] if "study" in rows else rows
     if not study.printed or rows.empty:
         return pd.DataFrame({"tau": [], "p": [], "n": []}).astype({"n": int}).rename_axis("dataset")
-    means = rows[rows["label"].isin(study.printed)].groupby("label")["value"].mean().rename(index=dict(study.printed))
+    means = _wide(rows).mean().filter(list(study.printed)).rename(index=dict(study.printed))
     table = published(study.paper, study.artefact, metric=study.metric.removesuffix(" rare"))
     found = {d: order_agreement(means, g.set_index("row")["value"]) for d, g in table.groupby("dataset", sort=False)}
     return pd.DataFrame(found).T.astype({"n": int}).rename_axis("dataset")

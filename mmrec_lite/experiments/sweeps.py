@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, get_args
 import joblib
 import pandas as pd
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 from tqdm.auto import tqdm
 
 from mmrec_lite.data import MultimodalDataset, load
@@ -29,6 +30,9 @@ _TAKEN = {  # what a sweep decides itself, and how it is told
     "seed": "pass seeds=(0, 1, ...)",
     "save": "leave it out, save=... holds for all runs",
     "method": "name the methods first",
+    "data": "pass it second; sweep each data set and put the tables together with pd.concat",
+    "checkpoint": "leave it out, runs cannot share one; save=... keeps those that are done",
+    "wait": "leave it out, a run that another process is at is put off, then waited for",
 }
 
 
@@ -66,9 +70,18 @@ def sweep(
         methods = [methods]
     if not isinstance(methods, Mapping):
         methods = {name: {"method": name} for name in methods}
+    check_seeds("sweep", seeds)
     _refuse_taken("the grid", grid or {})
+    for name, values in (grid or {}).items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ValueError(f"sweep: grid {name!r} = {values!r} is no list of values; for one write [{values!r}].")
     _refuse_taken("the options", options)
     for label, recipe in methods.items():
+        if not isinstance(recipe, Mapping) or "method" not in recipe:
+            raise ValueError(
+                f"sweep: the recipe {label!r} is {recipe!r}, but it names a method and its settings, "
+                f'as in {{"method": "micro", "k": 5}}.'
+            )
         method_class(recipe["method"])
         _refuse_taken(f"the recipe {label!r}", [name for name in recipe if name != "method"])
     points = [dict(zip(grid or {}, values, strict=True)) for values in itertools.product(*(grid or {}).values())]
@@ -79,6 +92,12 @@ def sweep(
     work = partial(_run_cell, own_methods(recipe["method"] for recipe in methods.values()))
     rows = run_cells(work, cells, dataset, jobs=jobs, threads=threads, dask=dask, progress=progress)
     return pd.DataFrame(rows)
+
+
+def check_seeds(where: str, seeds: Any) -> None:
+    """Raise ``ValueError`` unless seeds are several, or one in a list."""
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ValueError(f"{where}: seeds = {seeds!r}, but they are a list, such as (0, 1, 2) or range(3).")
 
 
 def _refuse_taken(where: str, settings: Iterable[str]) -> None:
@@ -137,8 +156,8 @@ def run_cells(
     """Call ``work(settings, shared, wait)`` for each cell (row, settings) and return the rows in the cells' order.
 
     A cell that raises gets a row with `error`. A cell that another process holds is put off to the end, then waited
-    for. A cell whose worker process dies is tried once more, alone; if that dies too, it gets its `error` and the
-    others go on.
+    for. Where a worker process dies, each cell that was at work then is tried once more, alone; if its worker dies
+    again, it gets its `error`. The others go on side by side.
     """
     jobs = _processes(jobs, len(cells))
     limit = _threads(threads, jobs, dask is not None)
@@ -146,26 +165,14 @@ def run_cells(
     calls = [(work, number, *cell, shared) for number, cell in enumerate(cells)]
     with (
         tqdm(total=len(cells), desc=desc, disable=not progress) as bar,
-        _backend(jobs, limit, dask, calls) as attempt,
+        _backend(jobs, limit, dask) as attempt,
     ):
         for wait in (False, True):
-            todo = [number for number in range(len(cells)) if number not in done]
-            with contextlib.suppress(TerminatedWorkerError):
-                _take(attempt(todo, wait), done, bar)
-        for number in [n for n in range(len(cells)) if n not in done]:  # a worker died of one of these
-            task = joblib.delayed(_attempt)(*calls[number], True, limit)
-            try:
-                _take(joblib.Parallel(n_jobs=2, backend="loky", return_as="generator_unordered")([task]), done, bar)
-            except TerminatedWorkerError:
-                done[number] = cells[number][0] | {"error": f"TerminatedWorkerError: {DIED}"}
+            for number, row in attempt([call for call in calls if call[1] not in done], wait):
+                if row is not None:
+                    done[number] = row
+                    bar.update()
     return [done[number] for number in range(len(cells))]
-
-
-def _take(results: Iterable[tuple[int, dict[str, Any] | None]], done: dict[int, dict[str, Any]], bar: tqdm) -> None:
-    for number, row in results:
-        if row is not None:
-            done[number] = row
-            bar.update()
 
 
 def _attempt(
@@ -227,26 +234,82 @@ def _processes(jobs: int, cells: int) -> int:
     return max(1, min(os.cpu_count() or 1 if jobs == -1 else jobs, cells))
 
 
-Attempts = Callable[[Sequence[int], bool], Iterable[tuple[int, dict[str, Any] | None]]]
+Attempts = Callable[[Sequence[tuple], bool], Iterable[tuple[int, dict[str, Any] | None]]]
 
 
 @contextlib.contextmanager
-def _backend(jobs: int, threads: int | None, dask: str | Any | None, calls: Sequence[tuple]) -> Iterator[Attempts]:
+def _backend(jobs: int, threads: int | None, dask: str | Any | None) -> Iterator[Attempts]:
     """Yield what tries some cells and gives their rows as they come; a client that was opened here is closed here."""
     if dask is None:
         options = {"inner_max_num_threads": threads} if jobs > 1 else {}
         with joblib.parallel_config(backend="loky" if jobs > 1 else "sequential", **options):
-
-            def attempt(todo: Sequence[int], wait: bool) -> Iterable[tuple[int, dict[str, Any] | None]]:
-                tasks = [joblib.delayed(_attempt)(*calls[number], wait, threads) for number in todo]
-                return joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-
-            yield attempt
+            if jobs > 1:
+                yield lambda calls, wait: _in_processes(calls, wait, jobs, threads)
+            else:
+                yield lambda calls, wait: (_attempt(*call, wait, threads) for call in calls)
         return
+    with _connected(dask) if isinstance(dask, str) else contextlib.nullcontext(dask) as client:
+        yield lambda calls, wait: _on_cluster(client, calls, wait, threads)
+
+
+def _connected(address: str) -> Any:
+    """Return a client of a scheduler, or raise ``ValueError`` where none answers."""
     from distributed import Client  # the extra `cluster`
 
-    with Client(dask) if isinstance(dask, str) else contextlib.nullcontext(dask) as client:
-        yield lambda todo, wait: _on_cluster(client, [calls[number] for number in todo], wait, threads)
+    try:
+        return Client(address)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"dask = {address!r}: no scheduler answers there ({error}). Start one by `dask scheduler`; it tells its "
+            f"address."
+        ) from None
+
+
+def _in_processes(
+    calls: Sequence[tuple], wait: bool, jobs: int, threads: int | None
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Try cells in worker processes; where one dies, each that was at work then once more, alone."""
+    left = {call[1]: call for call in calls}
+    with tempfile.TemporaryDirectory(prefix="mmrec-cells-", ignore_cleanup_errors=True) as at_work:
+
+        def attempt(numbers: Sequence[int], processes: int) -> Iterator[tuple[int, dict[str, Any] | None]]:
+            tasks = [joblib.delayed(_noted)(at_work, *left[number], wait, threads) for number in numbers]
+            return joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(tasks)
+
+        while left:
+            try:
+                for number, row in attempt(list(left), jobs):
+                    del left[number]
+                    yield number, row
+            except BrokenProcessPool as error:
+                died = isinstance(error, TerminatedWorkerError)  # else a cell or its row could not be sent
+                suspects = [number for number in left if died and (Path(at_work) / str(number)).exists()]
+                for number in suspects or list(left):  # none: it may have been any
+                    try:
+                        [result] = attempt([number], 2)  # one process would be this one
+                    except BrokenProcessPool as last:
+                        result = number, left[number][2] | {"error": f"{type(last).__name__}: {_broken(last)}"}
+                    del left[number]
+                    yield result
+
+
+def _noted(at_work: str, work: Callable[..., dict[str, Any]], number: int, *call: Any) -> Any:
+    """Try a cell; while it is at work, and where its worker dies of it, its file is there."""
+    file = Path(at_work) / str(number)
+    with contextlib.suppress(OSError):
+        file.touch()
+    found = _attempt(work, number, *call)
+    with contextlib.suppress(OSError):
+        file.unlink()
+    return found
+
+
+def _broken(error: BrokenProcessPool) -> str:
+    """Say why a pool of processes broke: a worker died, or a cell or its row could not be sent."""
+    if isinstance(error, TerminatedWorkerError):
+        return DIED
+    told = str(error.__cause__ or "").strip(' \n"').split("\n")
+    return f"{error} {told[-1]}".strip()
 
 
 def _same(value: Any) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ import pandas as pd
 from mmrec_lite.evaluation import compare
 from mmrec_lite.files import beside
 
-__all__ = ["FORMATS", "export", "mean_and_sd", "printed", "render", "summarise", "versus"]
+__all__ = ["FORMATS", "export", "mean_and_sd", "printed", "render", "settings_of", "summarise", "versus"]
 
 METRICS = ("recall@20", "ndcg@20")
 SEEDS = ("seed", "split_seed")  # what the runs of a label may differ in
+_SETTINGS = ("method", "data", "protocol", "profile", "candidates", "ks", "pretrained", "code", "version mmrec_lite")
+_NOT_NAMED = ("id", "finished", "split", "split hash")  # differ from run to run, or say again what a setting says
 FORMATS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 
 
@@ -114,19 +117,61 @@ def _p(value: float) -> str:
     return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def settings_of(rows: pd.DataFrame) -> list[str]:
+    """Return the columns that say how a run was made, but for its seeds: runs that differ in one are no sample."""
+    swept = {name for names in rows["swept"].dropna() for name in str(names).split(", ")} if "swept" in rows else set()
+    named = {*_SETTINGS, *swept} - {*SEEDS}
+    return [c for c in rows if c in named or (str(c).startswith(("set ", "split ")) and c != "split hash")]
+
+
 def render(table: pd.DataFrame, form: str, digits: int = 4) -> str:
     """Write a table as "csv" (all digits), "markdown" or "latex" (`digits` digits; special characters escaped)."""
     if form == "csv":
         return table.to_csv(index=_named(table))
     if form == "markdown":
-        return table.to_markdown(index=_named(table), floatfmt=f".{digits}f") + "\n"
+        return _markdown(table, digits)
     if form == "latex":
+        for axis in (0, 1):  # Styler escapes what stands in an index, not its name
+            table = table.rename_axis([name and _latex(str(name)) for name in table.axes[axis].names], axis=axis)
         styler = table.style.format(precision=digits, escape="latex", na_rep="")
         styler = styler.format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
         if not _named(table):
             styler = styler.hide(axis="index")
         return styler.to_latex(hrules=True).replace("±", r"$\pm$")
     raise ValueError(f"there is no format {form!r}; choose one of {', '.join(FORMATS.values())}.")
+
+
+def _markdown(table: pd.DataFrame, digits: int) -> str:
+    """Write a table as Markdown; what looks like a number but is a word ("0.170", an id "12e34") stays as it is."""
+    from tabulate import tabulate
+
+    keys = [table.index.get_level_values(n) for n in range(table.index.nlevels)] if _named(table) else []
+    columns = [*keys, *(table.iloc[:, n] for n in range(table.shape[1]))]
+    names = [*(table.index.names if keys else []), *table.columns]
+    cells = [[_cell(value, digits) for value in column] for column in columns]
+    sides = ["right" if pd.api.types.is_numeric_dtype(column) else "left" for column in columns]
+    heads = ["" if name is None else _cell(name, digits) for name in names]
+    rows = list(zip(*cells, strict=True))
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides if rows else None) + "\n"
+
+
+def _cell(value: Any, digits: int) -> str:
+    """Write one value for Markdown; nothing for a gap."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return ""
+    if isinstance(value, float | np.floating):
+        return f"{value:.{digits}f}"
+    return " ".join(str(value).split()).replace("|", r"\|")
+
+
+_LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {c: "\\" + c for c in "&%$#_{}"}
+)
+
+
+def _latex(words: str) -> str:
+    return words.translate(_LATEX)
 
 
 def export(table: pd.DataFrame, file: str | Path, digits: int = 4) -> Path:
@@ -156,23 +201,33 @@ def _sample(rows: pd.DataFrame, metrics: Sequence[str], by: str) -> pd.DataFrame
     if missing:
         raise ValueError(f"the rows have no column {missing[0]!r}; they have {', '.join(map(str, rows.columns))}.")
     rows, seeds = rows.dropna(subset=[*metrics, by]), _seeds(rows, by)
+    settings = [name for name in settings_of(rows) if name != by]
+    kept = rows.assign(pretrained=rows["pretrained"].notna()) if "pretrained" in rows else rows  # a file a seed is one
+    for label, group in kept.groupby(by, sort=False):
+        if varying := _varying(group, settings):
+            raise ValueError(
+                f"{by} {label!r} has {len(group)} rows that differ in {', '.join(varying)}, not in the seed alone: "
+                f"they are no sample. Give each point a label of its own, such as "
+                f"rows.assign(label=rows[{by!r}].astype(str) + ', ' + rows[{varying[0]!r}].astype(str)), or choose one."
+            )
     twice = rows.duplicated([by, *seeds], keep=False)
     if seeds and twice.any():
-        _refuse_settings(rows[twice], by, seeds)
+        _refuse_twice(rows[twice], by, seeds)
     return rows
 
 
-def _refuse_settings(rows: pd.DataFrame, by: str, seeds: Sequence[str]) -> None:
-    """Raise ``ValueError`` about the first label that has several rows of one seed."""
+def _varying(rows: pd.DataFrame, columns: Iterable[str]) -> list[str]:
+    return [name for name in columns if rows[name].astype(str).nunique() > 1]
+
+
+def _refuse_twice(rows: pd.DataFrame, by: str, seeds: Sequence[str]) -> None:
+    """Raise ``ValueError`` about the first label that has several rows of one seed and the same settings."""
     (label, *_), group = next(iter(rows.groupby([by, *seeds], sort=False, dropna=False)))
-    settings = [name for name in group if str(name).startswith("set ") or name in ("data", "protocol", "candidates")]
-    varying = [name for name in settings if group[name].astype(str).nunique() > 1]
-    raise ValueError(
-        f"{by} {label!r} has {len(group)} rows of one seed, which differ in {', '.join(varying) or 'no setting'}. "
-        + (
-            f"Give each point a label of its own, such as "
-            f"rows.assign(label=rows[{by!r}] + ', ' + rows[{varying[0]!r}].astype(str)), or choose one of them."
-            if varying
-            else "Keep one of them: rows.drop_duplicates('id')."
-        )
-    )
+    what = f"{by} {label!r} has {len(group)} rows of one seed"
+    if "id" in group and group["id"].nunique(dropna=False) == 1:
+        raise ValueError(f"{what}, which are one run (their id is equal). Keep one: rows.drop_duplicates('id').")
+    others = [n for n in group if n not in (by, *_NOT_NAMED) and not str(n).startswith(("seconds", "peak "))]
+    varying = _varying(group, others)
+    more = ", ..." if len(varying) > 5 else ""
+    differ = f"differ in {', '.join(map(str, varying[:5]))}{more}" if varying else "are equal"
+    raise ValueError(f"{what} and the same settings, which {differ}. Choose one of them a seed.")

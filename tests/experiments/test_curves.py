@@ -10,9 +10,10 @@ import torch
 import mmrec_lite as mm
 from mmrec_lite.data import DataError
 from mmrec_lite.data.joining import join, part_of
-from mmrec_lite.experiments import at_the_same_training_loss, loss_curves, measured_curves, run_study
+from mmrec_lite.experiments import at_the_same_training_loss, corpora, loss_curves, measured_curves, run_study, studying
 from mmrec_lite.experiments.corpora import halves, pretrained_part
 from mmrec_lite.experiments.curves import next_item_loss_of
+from mmrec_lite.experiments.runs import Busy, claim
 from mmrec_lite.experiments.studying import _fewer_words
 from tests.methods.test_mp4sr import told_shop
 from tests.tiny import tiny_shop
@@ -52,6 +53,14 @@ def test_both_starts_are_read_at_the_same_training_loss():
     assert found["train"].tolist() == [3.0, 3.0]  # b never came lower
     assert found.loc["a", "test"] == pytest.approx(4.0)  # half-way from 5 to 3; the way up at the end is not read
     assert found.loc["b", "test"] == 6.0
+
+
+def test_a_start_that_was_never_so_high_has_no_test_loss_there():
+    """The nearest end of its curve once stood for it."""
+    rows = [("a", 1, 3.0, 4.0), ("a", 2, 2.0, 3.5), ("b", 1, 6.0, 6.0), ("b", 2, 5.0, 5.5)]
+    curves = pd.DataFrame([{"seed": 0, "start": s, "epoch": e, "train": x, "test": y} for s, e, x, y in rows])
+    found = at_the_same_training_loss(curves).set_index("start")["test"]
+    assert np.isnan(found["a"]) and found["b"] == 5.5
 
 
 def test_a_part_keeps_what_belongs_to_its_items():
@@ -104,6 +113,31 @@ def test_what_was_pretrained_on_both_halves_is_fine_tuned_on_one(tmp_path):
     assert again["value"].equals(rows["value"]) and {f: f.stat().st_mtime_ns for f in made} == made
 
 
+def test_a_pretraining_that_another_process_is_at_is_put_off(tmp_path, monkeypatch):
+    settings = {
+        "protocol": "leave-one-out",
+        "seed": 0,
+        "split_seed": 0,
+        "profile": "lecture",
+        "save": tmp_path,
+        **SHORT,
+    }
+    named = []
+    monkeypatch.setattr(corpora, "claim", lambda folder, name, wait: named.append(name) or claim(folder, name, wait))
+    monkeypatch.setattr(corpora, "fit", lambda *_, **__: pytest.fail("trained"))
+    for code in (None, "of mine"):  # another code is another pre-training
+        monkeypatch.setattr(corpora, "code_of", lambda cls, code=code: code)
+        with pytest.raises(pytest.fail.Exception), pretrained_part("mp4sr", told_shop(), "own", settings, False):
+            pass
+    assert len(set(named)) == 2
+    with (
+        claim(tmp_path / "pretrained", named[1]),
+        pytest.raises(Busy),
+        pretrained_part("mp4sr", told_shop(), "own", settings, wait=False),
+    ):
+        pass
+
+
 def test_pretraining_first_or_in_one_go_is_the_same():
     settings = {"protocol": "leave-one-out", "seed": 0, "split_seed": 0, "profile": "lecture", **SHORT}
     with pretrained_part("mp4sr", told_shop(), "own", settings) as (half, file):
@@ -114,7 +148,7 @@ def test_pretraining_first_or_in_one_go_is_the_same():
 
 def test_fewer_words_are_the_first_ones(monkeypatch):
     shop = tiny_shop()
-    words = ["red mug cat", "", "blue", *["green lamp"] * (shop.n_items - 3)]
+    words = ["red mug cat | blue", "", "blue", *["green lamp"] * (shop.n_items - 3)]
 
     class Encoder:
         def encode(self, texts, progress=False):
@@ -123,10 +157,13 @@ def test_fewer_words_are_the_first_ones(monkeypatch):
 
     encoder = Encoder()
     monkeypatch.setattr("mmrec_lite.features.text.TextEncoder", lambda: encoder)
-    _fewer_words.cache_clear()
-    few = _fewer_words(shop.replace(items=shop.items.assign(keywords=words), texts={}), 2)
+    monkeypatch.setattr(studying, "_told", {})
+    told = shop.replace(items=shop.items.assign(keywords=words), texts={})
+    few = _fewer_words(told, 2)
     assert encoder.seen == ["red mug", "blue", "green lamp"]
-    assert few.sequences["keywords"].index[:4, 0].tolist() == [0, -1, 1, 2]
+    assert few.sequences["keywords"].index[:4].tolist() == [[0, 1], [-1, -1], [1, -1], [2, -1]]
+    assert _fewer_words(told.replace(), 2) is few  # a worker has another object for every cell
+    assert _fewer_words(told, 1) is not few and len(studying._told) == 1
 
 
 def test_the_measured_curves_begin_lower_where_pretrained():

@@ -84,6 +84,8 @@ def test_the_papers_own_percentages_follow_from_their_values():
 def test_nothing_found_is_said():
     with pytest.raises(ValueError, match="no printed value has paper='MICRO', table='Table 9'"):
         published("MICRO", "Table 9")
+    with pytest.raises(ValueError, match="there is no column 'foo' to choose by; there are paper, table, dataset"):
+        published("MICRO", foo="x")
 
 
 def test_order_agreement_by_hand():

@@ -12,7 +12,7 @@ from mmrec_lite.experiments.studying import AGREES, OPEN, REVERSED
 from mmrec_lite.methods import configure
 from tests.tiny import tiny_shop
 
-ARGUMENTS = ("method", "protocol", "candidates", "masked", "words", "corpus")
+ARGUMENTS = ("method", "protocol", "split_options", "candidates", "masked", "words", "corpus")
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 import mmrec_lite as mm
-from mmrec_lite.experiments import collect, record, run_cells, sweep_lesson
+from mmrec_lite.experiments import collect, lessons, record, run_cells, sweep_lesson, sweeps
 from mmrec_lite.experiments.runs import Busy, claim
 from tests.tiny import tiny_shop
 
@@ -143,6 +145,52 @@ def test_a_worker_that_dies_costs_its_cell_alone(tried):
     tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")
 
 
+@pytest.fixture
+def workers(monkeypatch):
+    """Stand-ins for worker processes: cell 1 takes one along while cell 2 is at work; and what was tried together."""
+    tried = []
+
+    class Parallel:
+        ends = staticmethod(lambda: TerminatedWorkerError("killed"))
+        at_work = (1, 2)
+
+        def __init__(self, **_):
+            pass
+
+        def __call__(self, tasks):
+            tried.append([arguments[2] for _, arguments, _ in tasks])
+            for function, arguments, _ in tasks:
+                if arguments[2] == 1:
+                    for number in self.at_work:
+                        (Path(arguments[0]) / str(number)).touch()
+                    raise self.ends()
+                yield function(*arguments)
+
+    monkeypatch.setattr(sweeps.joblib, "Parallel", Parallel)
+    return Parallel, tried
+
+
+CELLS = [({"n": n}, {"die": False}) for n in range(6)]
+
+
+def test_who_was_not_at_work_when_a_worker_died_goes_on_side_by_side(workers):
+    """After a death every cell that was left was once tried alone, one after the other."""
+    rows = run_cells(maybe_die, CELLS, jobs=2, progress=False)
+    assert workers[1] == [[0, 1, 2, 3, 4, 5], [1], [2], [3, 4, 5]]
+    assert [row["n"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert [row.get("error") for row in rows if "error" in row] == [f"TerminatedWorkerError: {sweeps.DIED}"]
+
+
+def test_a_cell_that_no_process_can_read_has_its_error(workers):
+    """The base class of the executor's errors once ended the whole sweep."""
+    broken = BrokenProcessPool("A task has failed to un-serialize.")
+    broken.__cause__ = Exception('\n"""\nTraceback\nAttributeError: no line\n"""')
+    workers[0].ends, workers[0].at_work = staticmethod(lambda: broken), ()
+    rows = run_cells(maybe_die, CELLS, jobs=2, progress=False)
+    assert [row["n"] for row in rows if "error" in row] == [1] and len(rows) == 6
+    assert rows[1]["error"] == "BrokenProcessPool: A task has failed to un-serialize. AttributeError: no line"
+
+
 @pytest.mark.parametrize("before", [None, "7"])
 def test_threads_are_set_and_given_back(monkeypatch, before):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False) if before is None else monkeypatch.setenv(
@@ -179,6 +227,17 @@ def test_the_bar_tells_the_time_left(capsys):
 def test_jobs_out_of_range(shop):
     with pytest.raises(ValueError, match="jobs = 0, but it is the number of processes"):
         mm.sweep("mf", shop, jobs=0, **FIXED)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(shop, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+    def refuse(address):
+        raise OSError("Timed out trying to connect")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with pytest.raises(ValueError, match=r"dask = 'tcp://nobody:8786': no scheduler answers there \(Timed out"):
+        mm.sweep("popularity", shop, dask="tcp://nobody:8786", progress=False)
 
 
 @pytest.fixture
@@ -228,13 +287,19 @@ def test_a_worker_of_a_cluster_that_dies_takes_only_its_cell_along(shop, cluster
     tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")
 
 
-@pytest.mark.parametrize(("name", "remedy"), [("seed", "seeds="), ("save", "leave it out"), ("method", "methods")])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("seed", "seeds="), ("save", "leave it out"), ("method", "methods"), ("data", "concat"), ("wait", "put off"),
+     ("checkpoint", "save=")],
+)  # fmt: skip
 def test_a_grid_is_of_settings(shop, name, remedy):
     with pytest.raises(ValueError, match=f"'{name}' is no setting of the grid; .*{remedy}"):
         mm.sweep("popularity", shop, grid={name: [0, 1]})
 
 
-@pytest.mark.parametrize(("name", "value"), [("seed", 7), ("save", "here"), ("method", "mf")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", 7), ("save", "here"), ("method", "mf"), ("checkpoint", "here"), ("wait", False)]
+)
 def test_what_a_sweep_decides_itself_is_no_setting(shop, name, value):
     """sweep("popularity", shop, seed=7) once ran seed 0 and said nothing."""
     if name != "method":
@@ -247,6 +312,16 @@ def test_what_a_sweep_decides_itself_is_no_setting(shop, name, value):
     if name == "seed":
         with pytest.raises(ValueError, match=r"'seed' is no setting of the options; pass seeds=\(0, 1, \.\.\.\)"):
             mm.ablate("micro", shop, seed=7, **FIXED)
+
+
+def test_what_is_no_list_is_said(shop):
+    for wrong, sentence in [
+        ({"seeds": 3}, r"seeds = 3, but they are a list, such as \(0, 1, 2\)"),
+        ({"grid": {"variant": "full"}}, r"grid 'variant' = 'full' is no list of values; for one write \['full'\]"),
+        ({"methods": {"a": {"epochs": 1}}}, "the recipe 'a' is {'epochs': 1}, but it names a method"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            mm.sweep(**{"methods": "popularity", "data": shop} | wrong)
 
 
 def test_pamd_is_not_ablated_to_one_modality(shop):
@@ -268,6 +343,57 @@ def lesson(tmp_path, monkeypatch):
     monkeypatch.setattr(papermill, "inspect_notebook", lambda file: dict.fromkeys(["k", "dims", "folder", "error"]))
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     return file, given
+
+
+def recorded(**values):
+    """A notebook that was executed, with what it gave to `record`."""
+    cell = {"outputs": [{"data": {lessons.ROW: values}}]}
+    return types.SimpleNamespace(cells=[cell])
+
+
+def test_a_figure_cannot_take_a_parameter_s_name(lesson, tmp_path, monkeypatch):
+    """record(k=99) once made the points k = 1 and k = 2 two rows of k = 99."""
+    given = {"k": 99, "recall": 0.5}
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: recorded(**given))
+    [row] = sweep_lesson(lesson[0], {"k": [1]}, tmp_path / "out", progress=False).to_dict("records")
+    assert row["k"] == 1 and row["recall"] == 0.5
+    assert row["error"].startswith("record(k=99): 'k' is a parameter of this point, 1; record the figure under another")
+    given["k"] = 1
+    assert "error" not in sweep_lesson(lesson[0], {"k": [1]}, tmp_path / "out", progress=False)
+
+
+def test_whatever_ends_a_lesson_leaves_a_row(lesson, tmp_path, monkeypatch):
+    """A cell's time limit and a kernel's death are no errors of papermill's: `mmrec results` did not see the point."""
+    exceptions = pytest.importorskip("nbclient.exceptions")
+    ends = iter(
+        [exceptions.CellTimeoutError("A cell timed out\nHere is it: ..."), exceptions.DeadKernelError("Kernel died")]
+    )
+
+    def execute(*_, **__):
+        raise next(ends)
+
+    monkeypatch.setattr("papermill.execute_notebook", execute)
+    sweep_lesson(lesson[0], {"k": [1, 2]}, tmp_path / "out", progress=False)
+    rows = collect(tmp_path / "out").set_index("k")
+    assert rows["error"].to_dict() == {1: "CellTimeoutError: A cell timed out", 2: "DeadKernelError: Kernel died"}
+    with pytest.raises(ValueError, match="timeout = -5, but it is the seconds that a cell may take"):
+        sweep_lesson(lesson[0], {"k": [1]}, tmp_path / "out", timeout=-5)
+
+
+def test_a_lesson_runs_where_its_caller_stands(lesson, tmp_path, monkeypatch):
+    """`-p data my_shop` was once looked for in the folder of the results."""
+    seen = []
+    execute = lambda *_, cwd, **__: seen.append(cwd) or recorded()  # noqa: E731
+    monkeypatch.setattr("papermill.execute_notebook", execute)
+    monkeypatch.chdir(tmp_path)
+    sweep_lesson(lesson[0], {"folder": ["my_shop"]}, "out", progress=False)
+    assert seen == [str(tmp_path)]
+
+
+def test_a_point_that_is_done_is_read_without_a_claim(lesson, tmp_path, monkeypatch):
+    first = sweep_lesson(lesson[0], {"k": [1]}, tmp_path / "out", progress=False)
+    monkeypatch.setattr(lessons.runs, "claim", lambda *_: pytest.fail("wrote into a folder that may be closed"))
+    assert sweep_lesson(lesson[0], {"k": [1]}, tmp_path / "out", progress=False).equals(first)
 
 
 @pytest.mark.parametrize("name", ["format", "id", "notebook", "swept", "seconds", "error"])

@@ -92,12 +92,74 @@ def test_points_of_a_grid_are_no_sample(rows):
     grid = pd.concat([rows.assign(**{"set dim": dim}) for dim in (32, 64)])
     calls = (summarise, printed, mean_and_sd, lambda r: versus(r, "lightgcn"))
     for call in calls:
-        with pytest.raises(ValueError, match=r"2 rows of one seed, which differ in set dim\. Give each point a label"):
+        with pytest.raises(
+            ValueError, match=r"12 rows that differ in set dim, not in the seed alone: .* Give each point"
+        ):
             call(grid)
-    with pytest.raises(ValueError, match=r"which differ in no setting\. Keep one of them"):
-        summarise(pd.concat([rows, rows]))
     labelled = grid.assign(label=grid["label"] + ", " + grid["set dim"].astype(str))
     assert set(summarise(labelled)["runs"]) == set(summarise(rows)["runs"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "set k",
+        "split ratios",
+        "data",
+        "protocol",
+        "profile",
+        "candidates",
+        "ks",
+        "code",
+        "version mmrec_lite",
+        "method",
+    ],
+)
+def test_runs_of_other_settings_are_no_sample_though_their_seeds_differ(rows, name):
+    """micro with k = 5 on one data set and k = 50 on another once became one mean, "± 0.14"."""
+    mixed = rows.assign(**{name: np.where(rows["seed"] < 3, "a", "b")})
+    for call in (summarise, printed, mean_and_sd, lambda r: versus(r, "lightgcn")):
+        with pytest.raises(ValueError, match=f"label 'micro' has 6 rows that differ in {name}, not in the seed alone"):
+            call(mixed)
+    apart = rows.assign(**{name: rows["label"], "split hash": rows["seed"], "split_seed": rows["seed"]})
+    assert summarise(apart)["runs"].tolist() == [6, 6, 6]  # a split a seed is a sample
+    assert summarise(rows.assign(pretrained=rows["seed"].astype(str)))["runs"].tolist() == [6, 6, 6]  # a file a seed
+
+
+def test_a_lesson_s_parameters_are_settings_but_for_seeds():
+    point = {"notebook": "a.ipynb", "swept": "k, seed"}
+    points = [point | {"k": k, "seed": s, "recall": k / 9} for k in (5, 10) for s in (k, k + 1)]
+    rows = pd.DataFrame(points)
+    with pytest.raises(ValueError, match=r"notebook 'a\.ipynb' has 4 rows that differ in k, not in the seed alone"):
+        summarise(rows, "recall", by="notebook")
+    assert summarise(rows, "recall", by="k")["runs"].tolist() == [2, 2]
+
+
+def test_rows_of_one_seed_and_settings_are_told_by_what_differs(rows):
+    """The advice to drop equal ids once dropped nothing, where the ids were not equal."""
+    again = rows.assign(id=rows["label"] + rows["seed"].astype(str))
+    with pytest.raises(ValueError, match=r"2 rows of one seed, which are one run .* rows\.drop_duplicates\('id'\)"):
+        summarise(pd.concat([again, again]))
+    other = again.assign(id=again["id"] + "x", **{"version torch": "2"})
+    with pytest.raises(ValueError, match=r"the same settings, which differ in version torch\. Choose one"):
+        summarise(pd.concat([again.assign(**{"version torch": "1"}), other]))
+    with pytest.raises(ValueError, match=r"the same settings, which are equal\. Choose one"):
+        summarise(pd.concat([rows, rows]))
+
+
+def test_words_that_look_like_numbers_stay_words():
+    table = pd.DataFrame({"id": ["12e34", "007"], "recall@20": ["0.170", "0.2 | 1"], "loss": [0.5, np.nan]})
+    lines = render(table, "markdown").splitlines()
+    assert [[c.strip() for c in line.strip("|").split(" | ")] for line in lines[2:]] == [
+        ["12e34", "0.170", "0.5000"], ["007", r"0.2 \| 1", ""],
+    ]  # fmt: skip
+    named = table.set_index(pd.Index(["0.30", "a|b"], name="set lam_x"))
+    lines = render(named, "markdown").splitlines()
+    assert lines[0].startswith("| set lam_x") and lines[2].startswith("| 0.30 ") and r"a\|b" in lines[3]
+    objects = pd.DataFrame({"p": pd.Series([0.25, 0.5], dtype=object), "n": [3, 4]})
+    assert "0.2500" in render(objects, "markdown") and "| 3 |" in render(objects, "markdown").replace("   3", " 3")
+    assert r"set lam\_x & " in render(named, "latex")
+    assert r"a\_b" in render(named.rename_axis("a_b", axis=1), "latex")
 
 
 def test_a_run_that_failed_is_no_run_of_a_mean(rows):
@@ -155,5 +217,7 @@ def test_runs_that_failed_twice_are_left_out_and_rows_without_a_split_are_told_a
     pd.testing.assert_frame_equal(summarise(both), summarise(split_rows))
     pd.testing.assert_frame_equal(versus(both, "a"), versus(split_rows, "a"))
     unnamed = both.assign(**{"recall@20": both["recall@20"].fillna(0.5), "set dim": range(len(both))})
-    with pytest.raises(ValueError, match="label 'a' has 2 rows of one seed, which differ in set dim"):
+    with pytest.raises(ValueError, match="label 'b' has 6 rows that differ in set dim"):
         summarise(unnamed)
+    with pytest.raises(ValueError, match="label 'a' has 2 rows of one seed and the same settings"):
+        summarise(unnamed.drop(columns="set dim"))
