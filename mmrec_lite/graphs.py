@@ -265,7 +265,7 @@ def cooccurrence_graph(
     None keeps all). Weights are 1, or the number of shared columns with ``weighted``. Memory stays bounded: the
     product is formed for a block of rows at a time.
 
-    Source: MCPTR section 3.2 (the user-user and item-item graphs).
+    Source: MCPTR sections 3.3 and 3.4 (the user-user and item-item graphs).
     """
     pairs = (np.asarray(rows, dtype=np.int64), np.asarray(cols, dtype=np.int64))
     seen = sp.coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(n_rows, n_cols)).tocsr()

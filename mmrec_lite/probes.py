@@ -137,11 +137,12 @@ def neighbours_kept(vectors: ArrayLike, points: ArrayLike, k: int = 10) -> float
     return float(np.mean([len(np.intersect1d(a, b)) for a, b in zip(*near, strict=True)]) / k)
 
 
-def strongest_representation(model: PAMD, report: Report, k: int = 10) -> pd.Series:
+def strongest_representation(model: PAMD, report: Report, k: int = 10, together: bool = False) -> pd.Series:
     """Which representation has the most attention in the pairs that were recommended rightly: name -> share.
 
     `report` is of ``mm.evaluate(model, ...)``; a pair counts if the held-out item is among the user's first k.
-    Source: PAMD Table 6, whose two rows are these shares added up over the modalities.
+    `together` adds up the attention of the modalities' representations of a kind, and compares `common` and `specific`.
+    Source: PAMD Table 6, counted with `together` (so its released program).
     Raises ``ValueError`` where no pair was recommended rightly, and for a k beyond the report's longest cut-off.
     """
     k = report.check_k(k, "strongest_representation")
@@ -152,6 +153,10 @@ def strongest_representation(model: PAMD, report: Report, k: int = 10) -> pd.Ser
     weights = (
         model.modality_weights(users, items) if model.config.query == "user" else model.modality_weights(items=items)
     )
+    names = list(model.representations)
+    if together:  # they stand kind by kind
+        names = list(model.kinds)
+        weights = weights.unflatten(1, (len(names), -1)).sum(dim=2)
     most = weights.argmax(dim=1).numpy(force=True)
-    shares = np.bincount(most, minlength=len(model.representations)) / len(most)
-    return pd.Series(shares, index=list(model.representations), name=f"of {len(most)} pairs")
+    shares = np.bincount(most, minlength=len(names)) / len(most)
+    return pd.Series(shares, index=names, name=f"of {len(most)} pairs")

@@ -131,16 +131,21 @@ def test_the_strongest_representation_of_right_pairs_by_hand(query):
     model = mm.create("pamd", split, dim=8, query=query, seed=0)
     mm.fit(model, split, epochs=2, progress=False)
     report = mm.evaluate(model, split, ks=(20,))
-    counts = dict.fromkeys(model.representations, 0)
+    counts, kinds = dict.fromkeys(model.representations, 0), {"common": 0, "specific": 0}
     for user, ranked in zip(report.per_user["user"], report.top, strict=True):
         held = split.pairs("test")[1][split.pairs("test")[0] == user]
         for item in ranked[:15]:
             if item in held:
                 weights = model.modality_weights([user] if query == "user" else None, [item])[0].tolist()
                 counts[model.representations[int(np.argmax(weights))]] += 1
+                attention = dict(zip(model.representations, weights, strict=True))
+                both = {kind: sum(w for name, w in attention.items() if name.endswith(kind)) for kind in kinds}
+                kinds[max(both, key=both.get)] += 1
     found = strongest_representation(model, report, 15)
+    sums = strongest_representation(model, report, 15, together=True)
     total = sum(counts.values())
     assert total > 5 and found.name == f"of {total} pairs"
     assert found.to_dict() == pytest.approx({name: count / total for name, count in counts.items()})
+    assert sums.to_dict() == pytest.approx({name: count / total for name, count in kinds.items()})
     with pytest.raises(ValueError, match="strongest_representation: k = 21 is beyond the ranking's 20"):
         strongest_representation(model, report, 21)

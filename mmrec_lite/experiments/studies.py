@@ -27,7 +27,9 @@ class Study:
     changes of the data that `run_study` knows ("masked", "words"). `claims` are pairs (better, worse) of labels that
     `says` puts into a sentence, `gains` claims that one difference is larger than another: (better, worse, column,
     other column) says that better gains more over worse in the one column of the rows than in the other. `printed` maps
-    labels to rows of the published table (of the data sets in it). `lesson` is the notebook that draws it.
+    labels to rows of the published table (of the data sets in it). `absent` says what a figure has that is not run
+    here. `recommended` is the value of an axis that the paper settles on, where that is one of its labels. `lesson` is
+    the notebook that draws it.
     """
 
     paper: str
@@ -43,6 +45,8 @@ class Study:
     grid: tuple[str, ...] = ()  # the values of that axis that the paper's text names
     gains: tuple[tuple[str, str, str, str], ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)  # of labels whose value is not the column `metric`
+    recommended: str = ""
+    absent: str = ""
 
     @property
     def name(self) -> str:
@@ -92,6 +96,7 @@ def _micro() -> list[Study]:
             plugged[f"{label} ({name})"] = recipe
             order[f"{label} ({name})"] = f"{label} ({name})"
         on_backbones += [(f"MICRO ({name})", f"{label} ({name})") for label in steps if label != "MICRO"]
+        on_backbones += [(f"MICRO w/o contrast ({name})", f"CF+feats ({name})")]
     cold: Recipes = {
         label: recipe | {"protocol": "cold-items", "candidates": "held-out"}
         for label, recipe in (compare | {"MICRO w/o contrast": {"method": "micro", "variant": "w/o contrast"}}).items()
@@ -106,33 +111,36 @@ def _micro() -> list[Study]:
         Study("MICRO", "Table 4", "methods", "MICRO beats every baseline.", compare,
               _beats_all("MICRO", compare), "07_comparison", printed=_same(compare)),
         Study("MICRO", "Table 5", "MICRO on three CF methods",
-              "On each of MF, NGCF and LightGCN, MICRO beats the method alone, with features, and its own variants.",
+              "On each of MF, NGCF and LightGCN, MICRO beats the method alone and with features, and its own variants "
+              "(but for MICRO/feats with MF on Baby); without contrast, too, it beats the method with features.",
               plugged, tuple(on_backbones), "08_ablations", printed=order),
         Study("MICRO", "Table 6", "modalities", "Two modalities beat one, and text beats pictures.", modalities,
               (("Both", "Visual"), ("Both", "Textual"), ("Textual", "Visual")), "10_modalities_and_cold_start",
               printed=_same(modalities)),
-        Study("MICRO", "Fig. 3", "cold start", "Content helps on items that nobody took; so does the contrast.", cold,
-              (("MICRO", "MICRO w/o contrast"), ("MICRO", "VBPR"), ("VBPR", "LightGCN"), ("MICRO", "LightGCN"),
-               ("MICRO", "MF")), "10_modalities_and_cold_start"),
+        Study("MICRO", "Fig. 3", "cold start",
+              "Content helps on items that nobody took; so does the contrast. With it and without, MICRO is ahead.",
+              cold, (*_beats_all("MICRO", cold), ("VBPR", "LightGCN"),
+                     *_beats_all("MICRO w/o contrast", ("MF", "LightGCN", "VBPR"))),
+              "10_modalities_and_cold_start", absent="GRCN"),
         Study("MICRO", "Fig. 4 k", "neighbours k", "A small k beats none (LightGCN), one and many.",
               {"0": {"method": "lightgcn"}} | _axis("micro", "k", (1, 5, 10, 50)),  # without item graphs: the backbone
-              (("10", "0"), ("10", "1"), ("10", "50")), "09_sensitivity", axis="k"),
+              (("5", "0"), ("10", "0"), ("10", "1"), ("10", "50")), "09_sensitivity", axis="k", recommended="10"),
         Study("MICRO", "Fig. 4 λ", "share λ of the raw graph", "An inner λ beats the raw and the learned graph alone.",
               _axis("micro", "lam", (0.0, 0.3, 0.5, 0.7, 1.0)), (("0.7", "0.0"), ("0.7", "1.0")), "09_sensitivity",
-              axis="lam"),
+              axis="lam", recommended="0.7"),
         Study("MICRO", "Fig. 5 β", "weight β of the contrast", "A little contrast beats none and much.",
               _axis("micro", "beta", (0.0, 0.03, 0.1, 1.0)), (("0.03", "0.0"), ("0.03", "1.0")),
-              "09_sensitivity", axis="beta"),
+              "09_sensitivity", axis="beta", recommended="0.03"),
         Study("MICRO", "Fig. 5 L", "layers L on the item graph", "One layer is much better than none.",
               _axis("micro", "layers", (0, 1, 2, 3)), (("1", "0"),), "09_sensitivity", axis="layers",
-              grid=("0", "1", "2", "3", "4", "5")),
+              grid=("0", "1", "2", "3", "4", "5"), recommended="1"),
         Study("MICRO", "4.1.4 τ", "temperature τ", "τ = 0.5 was the best of a grid (no figure).",
               _axis("micro", "temperature", (0.1, 0.5, 1.0)), (("0.5", "0.1"), ("0.5", "1.0")), "09_sensitivity",
-              axis="temperature"),
+              axis="temperature", recommended="0.5"),
     ]  # fmt: skip
 
 
-# PAMD: 5-fold, each test item among 1,000 sampled ones ---------------------------------------------------------------
+# PAMD: one fold of five, a new deal a seed; a user's test items together with 1,000 sampled ones ----------------------
 
 
 # Other models, with plain features or with PAMD's representations: what PAMD's own attention needs ruins them. Settings
@@ -178,9 +186,10 @@ def _pamd() -> list[Study]:
         Study("PAMD", "Fig. 3b", "hidden modality data", "More content is better; without any, BPR++ is ahead of PAMD.",
               masked, (("PAMD, 0% hidden", "PAMD, 100% hidden"), ("BPR++, 0% hidden", "BPR++, 100% hidden"),
                        ("BPR++, 100% hidden", "PAMD, 100% hidden")),
-              "10_modalities_and_cold_start", metric="ndcg@10"),
+              "10_modalities_and_cold_start", metric="ndcg@10", absent="other rivals than BPR++"),
         Study("PAMD", "Fig. 3c", "plugged into other models", "PAMD's representations help each model.",
-              plain | enhanced, tuple((f"{name} with PAMD", name) for name in plain), "08_ablations", metric="ndcg@10"),
+              plain | enhanced, tuple((f"{name} with PAMD", name) for name in plain), "08_ablations", metric="ndcg@10",
+              absent="MMGCN"),
         Study("PAMD", "Table 6", "which representation is attended most",
               "Specific parts get the most attention a little more often (52–54 % of the pairs) than common ones.",
               {kind: {"method": "pamd", "query": "user", **fixed} for kind in ("common", "specific")},  # one run
@@ -189,26 +198,29 @@ def _pamd() -> list[Study]:
     ]  # fmt: skip
 
 
-# MCPTR: full ranking on the ratio split -------------------------------------------------------------------------------
+# MCPTR: full ranking; a fifth of each user's interactions is test, a tenth of the others validation -------------------
 
 
 def _mcptr() -> list[Study]:
-    starts = _variants("mcptr", "Random", "CLIP")
+    fixed = {"protocol": "ratio", "split_options": {"ratios": (0.72, 0.08, 0.2)}}
+    starts = _variants("mcptr", "Random", "CLIP", **fixed)
     parts = {"R": "reviews", "T": "text", "V": "image", "G": "graph"}
-    modalities = {letter: {"method": "mcptr", "modalities": (name,)} for letter, name in parts.items()}
+    modalities = {letter: {"method": "mcptr", "modalities": (name,), **fixed} for letter, name in parts.items()}
     return [
         Study("MCPTR", "Table 2", "starts", "Pre-training beats a random start and CLIP's vectors.", starts,
               (("MCPTR", "Random"), ("MCPTR", "CLIP"), ("CLIP", "Random")), "07_comparison", printed=_same(starts)),
         Study("MCPTR", "Table 3", "losses", "Each loss helps, the interactions' (BCE) more.",
-              _variants("mcptr", "w/o CIMA", "w/o BCE"),
+              _variants("mcptr", "w/o CIMA", "w/o BCE", **fixed),
               (("MCPTR", "w/o CIMA"), ("MCPTR", "w/o BCE"), ("w/o CIMA", "w/o BCE")), "08_ablations",
               printed=_same(("w/o CIMA", "w/o BCE"))),
-        Study("MCPTR", "Fig. 3", "modalities", "All together beat each alone; the graph is the best alone.",
-              modalities | {"all": {"method": "mcptr"}},
-              (*_beats_all("all", modalities), *_beats_all("G", modalities)), "10_modalities_and_cold_start"),
+        Study("MCPTR", "Fig. 3", "modalities",
+              "All together beat each alone; the graph is the best alone; of products text beats pictures.",
+              modalities | {"all": {"method": "mcptr", **fixed}},
+              (*_beats_all("all", modalities), *_beats_all("G", modalities), ("T", "V")),
+              "10_modalities_and_cold_start"),
         Study("MCPTR", "Fig. 4", "share λ of CIMA", "An inner λ beats either loss alone.",
-              _axis("mcptr", "lam", (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (("0.4", "0.0"), ("0.4", "1.0")),
-              "09_sensitivity", axis="lam", grid=("0", "0.2", "0.4", "0.6", "0.8", "1")),
+              _axis("mcptr", "lam", (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), **fixed), (("0.4", "0.0"), ("0.4", "1.0")),
+              "09_sensitivity", axis="lam", grid=("0", "0.2", "0.4", "0.6", "0.8", "1"), recommended="0.2"),
     ]  # fmt: skip
 
 
@@ -251,21 +263,23 @@ def _mp4sr() -> list[Study]:
               (("MP4SR", "MP4SR-V"), ("MP4SR", "MP4SR-T"), ("MP4SR-T", "MP4SR-V")), "10_modalities_and_cold_start",
               printed=_same(("MP4SR-V", "MP4SR-T", "MP4SR"))),
         Study("MP4SR", "Fig. 4", "weight λ of the cross-modal loss", "A small λ is best.",
-              _axis("mp4sr", "lam", (0.0, 0.001, 0.01, 0.1, 1.0), **fixed), (("0.01", "0.0"), ("0.01", "1.0")),
-              "09_sensitivity", axis="lam", grid=("0.001", "0.01", "0.1", "1")),
+              _axis("mp4sr", "lam", (0.0, 0.001, 0.01, 0.1, 1.0), **fixed), _beats_all("0.01", ("0.001", "0.1", "1.0")),
+              "09_sensitivity", axis="lam", grid=("0.001", "0.01", "0.1", "1"), recommended="0.01"),
         Study("MP4SR", "Fig. 5", "words N a picture", "Fifteen words are best: fewer tell too little, more add noise.",
-              {str(n): {"method": "mp4sr", "words": n, **fixed} for n in (2, 5, 10, 15)}, (("15", "2"), ("15", "5")),
-              "09_sensitivity", axis="words", grid=("5", "10", "15", "30", "50")),
+              {str(n): {"method": "mp4sr", "words": n, **fixed} for n in (2, 5, 10, 15)},
+              _beats_all("15", ("2", "5", "10")), "09_sensitivity", axis="words",
+              grid=("5", "10", "15", "30", "50"), recommended="15"),
         Study("MP4SR", "Fig. 6", "experts O", "More experts help, up to eight; sixteen do not.",
               _axis("mp4sr", "experts", (1, 2, 4, 8, 16), **fixed), (("8", "1"), ("8", "16")), "09_sensitivity",
-              axis="experts", grid=("1", "2", "4", "8", "16")),
+              axis="experts", grid=("1", "2", "4", "8", "16"), recommended="8"),
         Study("MP4SR", "Fig. 7", "dropped share ρ", "The share hardly matters.",
               _axis("mp4sr", "rho", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), **fixed), (), "09_sensitivity", axis="rho",
-              grid=("0", "0.1", "0.2", "0.3", "0.4", "0.5")),
-        Study("MP4SR", "Fig. 8", "users by length", "MP4SR is ahead, and gains most where histories are short.",
+              grid=("0", "0.1", "0.2", "0.3", "0.4", "0.5"), recommended="0.2"),
+        Study("MP4SR", "Fig. 8", "users by length",
+              "MP4SR is ahead of GRCN and S3-Rec (here of LightGCN), and gains most where histories are short.",
               {label: compare[label] for label in ("LightGCN", "MP4SR")}, (("MP4SR", "LightGCN"),),
               "10_modalities_and_cold_start", metric="recall@20 short",
-              gains=(("MP4SR", "LightGCN", SHORTEST, LONGEST),)),
+              gains=(("MP4SR", "LightGCN", SHORTEST, LONGEST),), absent="GRCN, S3-Rec"),
     ]  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def _run_cell(
 # Cells of any kind, side by side ------------------------------------------------------------------------------------
 
 DIED = "the worker process died (out of memory, or killed)"
-_ALONE = threading.RLock()  # PyTorch's random numbers are the process's: two cells in two of its threads would mix them
+ALONE = threading.RLock()  # PyTorch's random numbers are the process's: two cells in two of its threads would mix them
 _LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # Numba refuses a change once it has worked
 Cell = tuple[dict[str, Any], dict[str, Any]]  # what its row starts with; what the work is called with
 
@@ -185,7 +185,7 @@ def _attempt(
     threads: int | None,
 ) -> tuple[int, dict[str, Any] | None]:
     """One cell in whatever process it landed; None for a cell that another process holds."""
-    with _ALONE:
+    with ALONE:
         before = torch.get_num_threads()
         try:
             if threads is not None:

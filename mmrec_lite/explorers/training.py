@@ -15,7 +15,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from mmrec_lite.data import Split
-from mmrec_lite.experiments.sweeps import _ALONE
+from mmrec_lite.experiments.sweeps import ALONE
 from mmrec_lite.explorers.base import BUTTONS, LABEL, SLIDER, Explorer, one_of, within
 from mmrec_lite.methods import configure, create, method_class
 from mmrec_lite.plots.runs import run_curves
@@ -294,7 +294,7 @@ class TrainingExplorer(Explorer):
                 self.refresh()
                 drawn = time.monotonic()
 
-        with _ALONE:  # a sweep's cells in another thread draw random numbers, too
+        with ALONE:  # a sweep's cells in another thread draw random numbers, too
             model = create(run.settings["method"], self.split, profile=self.profile, seed=run.settings["seed"], **hyper)
             model.register_forward_pre_hook(ask)  # the loop calls the model once a batch
             if live:

@@ -74,8 +74,9 @@ def order_loss(
                    against the specific, as released (gaps from ``cosine_gap``).
     Raises ``ValueError`` for another form, shapes that differ or a temperature <= 0.
 
-    Source: PAMD Eq. 10. Differs: the default is bounded. The released "infonce" adds up the specific part's cosines
-    over the whole batch, a slip; here every item has its own.
+    Source: PAMD Eq. 10. Differs: the default is bounded; its gradient reaches the encoders as well, as Eq. 11 and the
+    program have it, while Eq. 10 is printed as a minimum over the maps alone. The released "infonce" adds up the
+    specific part's cosines over the whole batch, a slip; here every item has its own.
 
     >>> import torch
     >>> gaps = torch.tensor(1.0), torch.tensor(1.0), torch.tensor(1.0)
@@ -102,7 +103,7 @@ def pointwise_loss(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
     Shapes: (B,), (B,) -> scalar, the mean of softplus(-positive) + softplus(negative).
     Raises ``ValueError`` for different shapes.
 
-    Source: PAMD's released program (Model.py:195-199) trains this and calls it BPR. Differs: the mean, not the sum.
+    Source: PAMD's released program (Model.py:173-175) trains this and calls it BPR. Differs: the mean, not the sum.
     """
     _same_shapes("pointwise_loss", pos_scores, neg_scores)
     return (F.softplus(-pos_scores) + F.softplus(neg_scores)).mean()

@@ -30,6 +30,7 @@ def embedding_l2(*embeddings: Tensor) -> Tensor:
 
     Shapes: any number of (B, d) -> scalar: sum of squares / (2 B). The weight of it (1e-4) is the caller's.
 
-    Source: LightGCN Eq. 15 in the form every released BPR program uses, MICRO's among them.
+    Source: LightGCN Eq. 15, of the vectors before propagation. Differs: MICRO's released program takes the propagated
+    and fused ones.
     """
     return sum(e.square().sum() for e in embeddings) / (2 * len(embeddings[0]))

@@ -30,7 +30,10 @@ __all__ = ["MICRO", "MICROConfig"]
 
 
 class MICROConfig(PairwiseHyperparameters):
-    """MICRO's settings. Source of the defaults: MICRO 4.1.4; the rate's decay is the released program's."""
+    """MICRO's settings. Source of the defaults: MICRO 4.1.4; the rate's decay is the released program's.
+
+    The paper starts all weights with Xavier's; here the IDs alone, linear layers have PyTorch's own start.
+    """
 
     modalities: Modalities = Field(None, description="features to use; default: all the data set has")
     variant: Literal["full", "w/o contrast", "micro/feats", "cf+feats", "cf"] = Field(

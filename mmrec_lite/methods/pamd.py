@@ -32,8 +32,9 @@ KINDS = {"w/o specific": ("common",), "w/o common": ("specific",), "features": (
 class PAMDConfig(PairwiseHyperparameters):
     """PAMD's settings. Source of the defaults: PAMD 5.4; what it leaves open is the released program's.
 
-    Two defaults are not the paper's: Adam for pre-training, as released (the paper states SGD), and a Xavier start
-    (the paper states U(0, 1), the program has N(0, 1)). `pretrain_optimizer` and `init` have all of them.
+    Six defaults are not the paper's. As released: Adam for pre-training (the paper: SGD, `pretrain_optimizer`), and
+    `lr` 1e-3 for embeddings and head (the paper: 1e-4, which the encoders have). Ours: a Xavier start (the paper:
+    U(0, 1), the program: N(0, 1), `init`), `standardize`, `order` bounded and `anchors` detached.
     """
 
     modalities: Modalities = Field(None, description="the two features to part; default: the data set's first two")
@@ -69,6 +70,9 @@ class PAMDConfig(PairwiseHyperparameters):
     lr: float = Field(1e-3, gt=0, description="learning rate of embeddings and head")
     encoder_lr: float = Field(1e-4, ge=0, description="learning rate of the encoders' fine-tuning; 0 freezes them")
     l2: float = Field(1e-5, ge=0, description="weight of the squared embeddings of a batch")
+    weight_decay: float = Field(
+        0.0, ge=0, description="the optimiser's, on all weights in both stages; 1e-5 as released, where there is no l2"
+    )
     batch_size: int = Field(100, ge=1, description="training pairs a step")
     monitor: str = Field("recall@10", pattern=MONITOR, description="metric")
 
@@ -246,22 +250,23 @@ class PAMD(Method):
 
     def stages(self) -> list[Stage]:
         """`pretrain` on the items' content, then `recommend` on the interactions."""
-        c, out = self.config, []
+        c, out, decay = self.config, [], {"weight_decay": self.config.weight_decay}
         if len(self.complete):
-            groups = [{"params": [*self.encoder.parameters(), *self.maps.parameters()], "lr": c.pretrain_lr}]
+            weights = [*self.encoder.parameters(), *self.maps.parameters()]
+            groups = [{"params": weights, "lr": c.pretrain_lr, **decay}]
             how = {"optimizer": c.pretrain_optimizer, "n_batches": -(-len(self.complete) // c.pretrain_batch_size)}
             work = (self.pretrain_batches, self.pretrain_loss, groups, c.pretrain_epochs, None)
             out.append(Stage("pretrain", *work, **how))
-        groups = [{"params": [*self.backbone.parameters(), *self.head.parameters()], "lr": c.lr}]
+        groups = [{"params": [*self.backbone.parameters(), *self.head.parameters()], "lr": c.lr, **decay}]
         if c.encoder_lr > 0 and self.kinds:
-            groups.append({"params": list(self.encoder.parameters()), "lr": c.encoder_lr})
+            groups.append({"params": list(self.encoder.parameters()), "lr": c.encoder_lr, **decay})
         work = (self.batches, self.recommend_loss, groups, c.epochs, c.monitor, c.patience)
         return [*out, Stage("recommend", *work, n_batches=len(self.batches))]
 
     def pretraining_settings(self) -> dict[str, Any]:
         """Return what pre-training depends on; base, query, objective and all of the second stage may differ."""
         names = ("dim", "standardize", "depth", "order", "temperature", "anchors", "pretrain_epochs", "pretrain_lr")
-        names += ("pretrain_batch_size", "pretrain_optimizer")
+        names += ("pretrain_batch_size", "pretrain_optimizer", "weight_decay")
         own = {name: getattr(self.config, name) for name in names}
         return {"modalities": sorted(self.modalities), "terms": list(self.terms), **own}
 

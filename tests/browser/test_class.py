@@ -242,9 +242,9 @@ MOVES = {
     "map": """
         colour | menu | pattern
         colour | menu keys | ArrowUp
-        left | menu keys | ArrowDown
+        left | menu | fused
+        left | menu keys | ArrowUp
         right | menu | image
-        right | menu keys | ArrowDown
         moment | keys | ArrowLeft ArrowLeft
         moment | drag | 1
         fit | click | a fit each, turned
@@ -263,8 +263,7 @@ MOVES = {
         switched off | click | image""",
     "training": """
         method | menu | lightgcn
-        method | menu keys | ArrowDown
-        method | menu | micro
+        method | menu keys | ArrowUp
         λ, raw share | keys | ArrowLeft ArrowLeft
         λ, raw share | drag | 0.2
         k, neighbours | keys | ArrowRight

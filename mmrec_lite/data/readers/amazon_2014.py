@@ -58,6 +58,10 @@ def read_amazon_2014(
     Streams all files, the reviews in two passes: memory grows with the number of users, items and interactions and with
     the words of the reviews that the filters leave, held as UTF-8; without these words if not `with_reviews`. Raises
     `DataError`, which names file and line.
+
+    The papers' own preparations differ: MICRO (4.1.1) joins all categories into an item's text, here it is the last
+    one; PAMD (5.1) and MCPTR drop products without text, picture or metadata first, here filters count interactions
+    alone, and what an item lacks is a missing modality.
     """
     features = None
     if image_features is not None:
