@@ -97,6 +97,7 @@ def test_held_out_candidates_are_the_cold_items():
     split = mm.split(tiny_shop(n_users=60), "cold-items", seed=0)
     report = mm.evaluate(mm.create("random", split), split, candidates="held-out", ks=(3,))
     top = report.top[report.top >= 0]
+    assert top.size
     assert set(top.tolist()) <= set(split.held_out_items["test"].tolist())
 
 

@@ -34,12 +34,14 @@ def same_weights(a, b) -> bool:
 
 @pytest.mark.parametrize("name", ["micro", "ngcf"])  # ngcf draws dropout masks, micro its sampled negatives
 @pytest.mark.parametrize("broken_after", [1, 4])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(split, tmp_path, name, broken_after):
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(split, tmp_path, monkeypatch, name, broken_after):
     whole = make(split, name)
     history = mm.fit(whole, split, progress=False)
     mm.fit(make(split, name), split, epochs=broken_after, checkpoint=tmp_path, progress=False)
-    resumed = make(split, name)
+    resumed, trained, epoch = make(split, name), [], _Trainer.epoch
+    monkeypatch.setattr(_Trainer, "epoch", lambda self: trained.append(self.state.epoch + 1) or epoch(self))
     again = mm.fit(resumed, split, checkpoint=tmp_path, progress=False)
+    assert trained == [*range(broken_after + 1, 7)]  # and none anew
     assert same_weights(whole, resumed)
     drop = ["seconds"]
     assert again.frame.drop(columns=drop).equals(history.frame.drop(columns=drop))

@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.browser.lab import Lab, LabPage
+from tests.notebooks.hygiene import unsolved
 from tests.notebooks.reference import run, wrong
 from tests.notebooks.short import evaluated
 
@@ -95,4 +96,5 @@ def test_a_lesson_opens_and_runs(lesson: str, lab: Lab, page: LabPage, repositor
     page.save()
     lab.stop_kernels()
     assert wrong(stem, evaluated(made)) == []
+    assert unsolved(nbformat.read(made, as_version=4)) == [], "every solution is right for this seed too"
     assert [path.name for path in made.parent.iterdir() if not path.name.startswith(".")] == [made.name]

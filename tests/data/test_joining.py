@@ -8,6 +8,7 @@ import pytest
 import mmrec_lite as mm
 from mmrec_lite.data import DataError, IndexedVectors
 from mmrec_lite.data.joining import join
+from tests.methods.test_mp4sr import assert_took_over
 from tests.tiny import tiny_shop
 
 
@@ -52,6 +53,7 @@ def test_a_larger_corpus_pretrains_for_a_smaller_one(tmp_path):
     split = mm.split(b, "leave-one-out")
     model = mm.create("mp4sr", split, **small)
     model.load_pretrained(large.save_pretrained(tmp_path / "large.safetensors"))
+    assert_took_over(model, large.state_dict())
     mm.fit(model, split, epochs=1, stages=["recommend"], progress=False)
     assert np.isfinite(mm.evaluate(model, split).metrics["recall@20"])
 

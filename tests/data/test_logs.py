@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec_lite.data import DataError
@@ -25,6 +25,7 @@ def plain_core(pairs: list[tuple[int, int]], k: int, m: int) -> list[int]:
         kept.remove(wrong[0])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), unique=True, min_size=1),
     st.integers(1, 4),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import mmrec_lite as mm
 from mmrec_lite.data import DataError
@@ -15,7 +16,8 @@ from mmrec_lite.experiments.corpora import halves, pretrained_part
 from mmrec_lite.experiments.curves import next_item_loss_of
 from mmrec_lite.experiments.runs import Busy, claim
 from mmrec_lite.experiments.studying import _fewer_words
-from tests.methods.test_mp4sr import told_shop
+from mmrec_lite.methods.mp4sr import MP4SR
+from tests.methods.test_mp4sr import assert_took_over, told_shop
 from tests.tiny import tiny_shop
 
 SHORT = {"epochs": 2, "pretrain_epochs": 1, "dim": 4, "experts": 2, "inner": 8}
@@ -102,13 +104,20 @@ def test_halves_share_no_item_and_are_joined_again():
         assert half.interactions.groupby("user").size().min() >= 3
 
 
-def test_what_was_pretrained_on_both_halves_is_fine_tuned_on_one(tmp_path):
-    shop = told_shop()
+def test_what_was_pretrained_on_both_halves_is_fine_tuned_on_one(tmp_path, monkeypatch):
+    shop, taken = told_shop(), []
+
+    def noting(model, file, load=MP4SR.load_pretrained):
+        load(model, file)
+        assert_took_over(model, load_file(file))
+        taken.append(file)
+
+    monkeypatch.setattr(MP4SR, "load_pretrained", noting)
     rows = run_study("MP4SR Table 5", shop, save=tmp_path, progress=False, **SHORT).set_index("label")
     assert "error" not in rows and rows["data"].nunique() == 1 and rows["id"].nunique() == 2
     assert rows["epochs trained"].max() <= 2  # the stage "pretrain" was read from a file
     made = {file: file.stat().st_mtime_ns for file in (tmp_path / "pretrained").glob("*.safetensors")}
-    assert len(made) == 2
+    assert len(made) == 2 and set(made) == set(taken)
     again = run_study("MP4SR Table 5", shop, save=tmp_path, progress=False, **SHORT).set_index("label")
     assert again["value"].equals(rows["value"]) and {f: f.stat().st_mtime_ns for f in made} == made
 

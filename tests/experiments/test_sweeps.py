@@ -6,10 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
-import sys
-import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +19,21 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 import mmrec_lite as mm
 from mmrec_lite.experiments import collect, lessons, record, run_cells, sweep_lesson, sweeps
 from mmrec_lite.experiments.runs import Busy, claim
+from tests.hardness.nursery import Nursery
 from tests.tiny import tiny_shop
 
 GRID = {"dim": [2, 3, 4]}
 FIXED = {"epochs": 2, "progress": False}
 
 # A sweep in a process of its own, which notes every training it really does.
-SCRIPT = """
-import os, sys, time
+FIRST = """
+import os, signal, threading, time
+from pathlib import Path
 import mmrec_lite as mm
 from mmrec_lite.experiments import runs
 from tests.tiny import tiny_shop
+"""
+SWEEP = """
 folder, log, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
 fit = runs.fit
 def noted(model, *args, **kwargs):
@@ -42,7 +44,17 @@ def noted(model, *args, **kwargs):
     return history
 runs.fit = noted
 table = mm.sweep("mf", tiny_shop(), grid={"dim": [2, 3, 4]}, seeds=(0, 1), save=folder, progress=False, epochs=2)
-print(table["recall@20"].round(6).tolist())
+print(table["recall@20"].round(6).tolist(), flush=True)
+"""
+KILLED = """
+def kill():
+    while len(list(Path(sys.argv[1]).glob("*/row.json"))) < 2:
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=kill, daemon=True).start()
+"""
+BOTH = """
+assert not other or os.waitpid(other, 0)[1] == 0
 """
 
 
@@ -51,9 +63,14 @@ def shop():
     return tiny_shop()
 
 
-def start(folder, log, pause):
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(log), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Iterator[Nursery]:
+    """One import for all sweeps in processes of their own."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a system that can fork and send SIGKILL")
+    nursery = Nursery(tmp_path_factory.mktemp("nursery"), FIRST)
+    yield nursery
+    nursery.close()
 
 
 def test_processes_give_what_one_process_gives(shop, tried):
@@ -76,32 +93,25 @@ def test_a_grid_may_vary_the_protocol_and_the_split(shop):
     assert table["split"].nunique() == 4 and table["recall@20"].notna().all()
 
 
-def test_a_killed_sweep_resumes_without_repeating_or_losing_a_row(tmp_path, tried):
+def test_a_killed_sweep_resumes_without_repeating_or_losing_a_row(tmp_path, work, tried):
     folder, log = tmp_path / "runs", tmp_path / "log"
-    first = start(folder, log, 0.5)
-    while first.poll() is None and len(list(folder.glob("*/row.json"))) < 2:
-        time.sleep(0.02)
-    first.kill()
-    first.wait()
+    assert work.run(KILLED + SWEEP, str(folder), str(log), "0.5") == -9, work.said()
     saved = {p.parent.name: p.read_bytes() for p in folder.glob("*/row.json")}
     assert 2 <= len(saved) < 6
     log.unlink()
-    again = start(folder, log, 0)
-    out, err = again.communicate(timeout=120)
-    assert again.returncode == 0, err
+    assert work.run(SWEEP, str(folder), str(log), "0") == 0, work.said()
     assert len(log.read_text().split("\n")) - 1 == 6 - len(saved)
-    rows = collect(folder)
-    assert len(rows) == 6 and len(eval(out)) == 6 and not rows.duplicated(["set dim", "seed"]).any()
+    rows, told = collect(folder), work.said().splitlines()[-1]
+    assert len(rows) == 6 and len(eval(told)) == 6 and not rows.duplicated(["set dim", "seed"]).any()
     assert all((folder / name / "row.json").read_bytes() == before for name, before in saved.items())
     tried("SIGKILL during `sweep`", 1, "finished runs are kept, the table is that of an unbroken sweep")
 
 
-def test_two_sweeps_into_one_folder_share_the_work(tmp_path, tried):
+def test_two_sweeps_into_one_folder_share_the_work(tmp_path, work, tried):
     folder, log = tmp_path / "runs", tmp_path / "log"
-    both = [start(folder, log, 0.2) for _ in range(2)]
-    results = [process.communicate(timeout=180) for process in both]
-    assert [process.returncode for process in both] == [0, 0], results
-    assert results[0][0] == results[1][0]
+    assert work.run("other = os.fork()" + SWEEP + BOTH, str(folder), str(log), "0.2") == 0, work.said()
+    first, second = (line for line in work.said().splitlines() if line.startswith("["))
+    assert first == second
     done = log.read_text().split("\n")[:-1]
     assert sorted(done) == sorted(f"{d} {s}" for d in (2, 3, 4) for s in (0, 1))  # each cell trained once
     assert len(collect(folder)) == 6
@@ -238,53 +248,6 @@ def test_a_scheduler_that_does_not_answer_is_named(shop, monkeypatch):
     monkeypatch.setattr(distributed, "Client", refuse)
     with pytest.raises(ValueError, match=r"dask = 'tcp://nobody:8786': no scheduler answers there \(Timed out"):
         mm.sweep("popularity", shop, dask="tcp://nobody:8786", progress=False)
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    """Start a cluster of two workers with two threads each, which stand in a folder of their own."""
-    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
-    dask = pytest.importorskip("dask")
-    there = tmp_path / "there"
-    there.mkdir()
-    options = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None, "processes": True}
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        contextlib.chdir(there),
-        distributed.LocalCluster(local_directory=there, **options) as started,
-    ):
-        yield started.scheduler_address
-
-
-@pytest.mark.slow
-def test_a_dask_cluster_of_two_workers(shop, tmp_path, cluster, monkeypatch):
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    table = mm.sweep("micro", shop, grid={"k": [2, 3, 4, 99]}, save="results", dask=cluster, dim=4, **FIXED)
-    assert table["k"].tolist() == [2, 3, 4, 99] and table["error"].notna().tolist() == [False, False, False, True]
-    alone = mm.sweep("micro", shop, grid={"k": [2, 3, 4]}, dim=4, **FIXED)
-    assert alone["recall@20"].tolist() == table["recall@20"][:3].tolist()
-    assert len(collect(here / "results")) == 3  # the caller's folder, not the workers'
-
-
-@pytest.mark.slow
-def test_a_worker_of_a_cluster_that_dies_takes_only_its_cell_along(shop, cluster, tried):
-    """Nor do cells in two threads of one worker take each other's random numbers."""
-
-    def die_or_train(settings: dict, data, wait: bool) -> dict:  # in here: the workers cannot import this file
-        if settings["die"]:
-            os._exit(9)
-        row = mm.run("mf", data, dim=4, epochs=3, seed=settings["seed"], profile="lecture").row
-        return {"pid": os.getpid(), "recall": row["recall@20"]}
-
-    cells = [({"seed": seed}, {"seed": seed, "die": seed == 3}) for seed in range(6)]
-    rows = run_cells(die_or_train, cells, shop, dask=cluster, progress=False)
-    assert [row["seed"] for row in rows if "error" in row] == [3] and "the worker process died" in rows[3]["error"]
-    alone = run_cells(die_or_train, [cell for cell in cells if cell[0]["seed"] != 3], shop, progress=False)
-    assert [row["recall"] for row in rows if "error" not in row] == [row["recall"] for row in alone]
-    assert os.getpid() not in {row["pid"] for row in rows if "error" not in row}
-    tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")
 
 
 @pytest.mark.parametrize(
@@ -426,3 +389,48 @@ def test_a_lesson_s_points_are_plain_and_keep_their_ids(lesson, tmp_path):
     assert rows["id"].tolist() == [f"lesson-{hashlib.sha256(key.encode()).hexdigest()[:10]}"]
     with pytest.raises(ValueError, match=r"object .* among \['k'\] cannot be a notebook's parameter"):
         sweep_lesson(lesson, {"k": [object()]}, tmp_path / "out", progress=False)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster of two workers with two threads each, which stand in a folder of their own."""
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    dask = pytest.importorskip("dask")
+    there = tmp_path_factory.mktemp("there")
+    options = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None, "processes": True}
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        with contextlib.chdir(there):
+            started = distributed.LocalCluster(local_directory=there, **options)
+        with started:
+            yield started.scheduler_address
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_of_two_workers(shop, tmp_path, cluster, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    table = mm.sweep("micro", shop, grid={"k": [2, 3, 4, 99]}, save="results", dask=cluster, dim=4, **FIXED)
+    assert table["k"].tolist() == [2, 3, 4, 99] and table["error"].notna().tolist() == [False, False, False, True]
+    alone = mm.sweep("micro", shop, grid={"k": [2, 3, 4]}, dim=4, **FIXED)
+    assert alone["recall@20"].tolist() == table["recall@20"][:3].tolist()
+    assert len(collect(here / "results")) == 3  # the caller's folder, not the workers'
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_dies_takes_only_its_cell_along(shop, cluster, tried):
+    """Nor do cells in two threads of one worker take each other's random numbers."""
+
+    def die_or_train(settings: dict, data, wait: bool) -> dict:  # in here: the workers cannot import this file
+        if settings["die"]:
+            os._exit(9)
+        row = mm.run("mf", data, dim=4, epochs=3, seed=settings["seed"], profile="lecture").row
+        return {"pid": os.getpid(), "recall": row["recall@20"]}
+
+    cells = [({"seed": seed}, {"seed": seed, "die": seed == 3}) for seed in range(6)]
+    rows = run_cells(die_or_train, cells, shop, dask=cluster, progress=False)
+    assert [row["seed"] for row in rows if "error" in row] == [3] and "the worker process died" in rows[3]["error"]
+    alone = run_cells(die_or_train, [cell for cell in cells if cell[0]["seed"] != 3], shop, progress=False)
+    assert [row["recall"] for row in rows if "error" not in row] == [row["recall"] for row in alone]
+    assert os.getpid() not in {row["pid"] for row in rows if "error" not in row}
+    tried("a worker process of a sweep that dies", 1, "its cell has the error, the others their results")

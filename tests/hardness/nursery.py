@@ -48,18 +48,21 @@ class Nursery:
         )  # fmt: skip
         assert self.line() == "ready"
 
-    def run(self, program: str, *arguments: str, kill_after: float | None = None) -> int:
-        """Run a program and return its code; SIGKILL so many seconds after it has printed "ready" (code -9)."""
+    def run(
+        self, program: str, *arguments: str, kill_after: float | None = None, after: str = "ready\n",
+        sent: int = signal.SIGKILL,
+    ) -> int:  # fmt: skip
+        """Run a program and return its code; SIGKILL so many seconds after it has printed `after` (code -9)."""
         order = {"program": program, "arguments": arguments, "log": str(self.log)}
         self.log.unlink(missing_ok=True)
         self.process.stdin.write((json.dumps(order) + "\n").encode())
         child = int(self.line())
         if kill_after is not None:
-            while "ready\n" not in self.said() and not self.answered(0.001):
+            while after not in self.said() and not self.answered(0.001):
                 pass
             self.answered(kill_after)  # waits so long, unless the program ends before
             with contextlib.suppress(ProcessLookupError):  # it was faster
-                os.kill(child, signal.SIGKILL)
+                os.kill(child, sent)
         return int(self.line())
 
     def line(self, patience: float = 120) -> str:

@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,6 +25,26 @@ from tests.hardness.nursery import Nursery
 from tests.tiny import tiny_shop
 
 pytestmark = pytest.mark.slow
+FIRST = """
+import mmrec_lite as mm
+from mmrec_lite.cli import app
+from mmrec_lite.data import download
+from mmrec_lite.data.download import fetch
+from mmrec_lite.data.readers import read_amazon_2018
+from mmrec_lite.features.cache import VectorCache, content_key
+from tests.hardness.worlds import whole_shop
+shop = whole_shop()
+"""
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """One import for all programs of this file but the encoders'."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a system that can fork and send SIGKILL")
+    nursery = Nursery(tmp_path_factory.mktemp("nursery"), FIRST)
+    yield nursery
+    nursery.close()
 
 
 def until_whole(work: Nursery, program: str, arguments, kills: int, draw: random.Random, length: float, look) -> int:
@@ -119,7 +140,6 @@ def test_a_killed_encoding_ends_where_an_unbroken_one_does(tmp_path, nursery, tr
 
 FILL = """
 import os, numpy as np
-from mmrec_lite.features.cache import VectorCache, content_key
 for first in (0, 1):
     if not os.fork():
         cache = VectorCache(sys.argv[1], "a" * 64)
@@ -131,8 +151,7 @@ assert codes == [0, 0], codes
 """
 
 
-def test_two_processes_fill_one_cache(tmp_path, nursery, tried):
-    work = nursery("")
+def test_two_processes_fill_one_cache(tmp_path, work, tried):
     assert work.run(FILL, str(tmp_path / "cache")) == 0, work.said()
     cache = VectorCache(tmp_path / "cache", "a" * 64)
     assert len(cache) == 400
@@ -160,8 +179,7 @@ def reviews(folder: Path) -> Path:
     return folder / "Gift_Cards.json"
 
 
-def test_a_killed_prepare_leaves_nothing_or_everything(tmp_path, nursery, tried):
-    work = nursery("from mmrec_lite.cli import app\nfrom mmrec_lite.data.readers import read_amazon_2018")
+def test_a_killed_prepare_leaves_nothing_or_everything(tmp_path, work, tried):
     command = ["data", "prepare", "amazon-2018", "--reviews", str(reviews(tmp_path)), "--out"]
     length = timed(work, COMMAND, *command, str(tmp_path / "whole"))
     whole, out = MultimodalDataset.load(tmp_path / "whole"), tmp_path / "broken"
@@ -192,6 +210,7 @@ def test_what_a_killed_save_leaves_stands_in_nobodys_way(tmp_path):
 # Downloads ------------------------------------------------------------------------------------------------------------
 
 FETCH = """
+download._BLOCK = 1 << 14
 print("ready", flush=True)
 fetch(sys.argv[1], sys.argv[2], wait=0)
 """
@@ -222,9 +241,7 @@ class Slow(BaseHTTPRequestHandler):
             pass  # the client was killed
 
 
-def test_a_killed_download_ends_with_the_servers_bytes(tmp_path, nursery, monkeypatch, tried):
-    work = nursery("from mmrec_lite.data import download\nfrom mmrec_lite.data.download import fetch\n"
-                   "download._BLOCK = 1 << 14")  # fmt: skip
+def test_a_killed_download_ends_with_the_servers_bytes(tmp_path, work, tried):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
     versions = [np.random.default_rng(n).bytes(3_000_000) for n in (0, 1)]
     server.content, server.etag, server.resumed = versions[0], '"0"', 0
@@ -253,7 +270,6 @@ def test_a_killed_download_ends_with_the_servers_bytes(tmp_path, nursery, monkey
 
 # Sweeps ---------------------------------------------------------------------------------------------------------------
 
-SHOP = "import mmrec_lite as mm\nfrom tests.hardness.worlds import whole_shop\nshop = whole_shop()"
 SWEEP = """
 print("ready", flush=True)
 mm.sweep(["mf", "lightgcn"], shop, seeds=(0, 1), save=sys.argv[1], protocol="given", progress=False,
@@ -267,8 +283,7 @@ def figures(folder: Path) -> pd.DataFrame:
     return rows[[column for column in rows if "@" in column or column.startswith(("set ", "epochs", "split"))]]
 
 
-def test_a_killed_sweep_ends_with_the_table_of_an_unbroken_one(tmp_path, nursery, tried):
-    work = nursery(SHOP)
+def test_a_killed_sweep_ends_with_the_table_of_an_unbroken_one(tmp_path, work, tried):
     length = timed(work, SWEEP, str(tmp_path / "whole"))
     whole = figures(tmp_path / "whole")
     seen = [0]

@@ -48,6 +48,13 @@ def make(split, **hyper):
     return mm.create("mp4sr", split, **SMALL | hyper)
 
 
+def assert_took_over(model, part: dict[str, torch.Tensor]) -> None:
+    """Every name that pre-training makes is in `part`, and has its numbers to the bit."""
+    mine = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(model.pretrained)}
+    assert mine and mine.keys() == {name for name in part if name.startswith(model.pretrained)}
+    assert [name for name, tensor in mine.items() if not torch.equal(tensor, part[name])] == []
+
+
 def sasrec(split, **hyper):
     keep = ("dim", "inner", "batch_size", "lr")
     return mm.create("sasrec", split, **{k: SMALL[k] for k in keep} | hyper)
@@ -458,6 +465,7 @@ def test_pretraining_carries_over_to_another_catalogue(split, tmp_path):
     other = mm.split(shop.replace(sequences=told), "leave-one-out")
     second = make(other)
     second.load_pretrained(first.save_pretrained(tmp_path / "part.safetensors"))
+    assert_took_over(second, first.state_dict())
     mm.fit(second, other, epochs=1, stages=["recommend"], progress=False)
 
 

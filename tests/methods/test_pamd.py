@@ -135,6 +135,21 @@ def test_pre_training_by_either_optimiser_lowers_the_loss(split, optimizer, rate
     assert set(frame["stage"]) == {"pretrain"} and frame["loss"].iloc[-1] < 0.9 * frame["loss"].iloc[0]
 
 
+def test_weight_decay_is_the_optimisers_on_all_weights_in_both_stages(split, tmp_path):
+    model = make(split, weight_decay=0.1, encoder_lr=1e-3)
+    groups = [group for stage in model.stages() for group in stage.parameters]
+    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in model.parameters()}
+    lengths = []
+    for decay in (0.0, 0.1):
+        model = make(split, weight_decay=decay, encoder_lr=1e-3, pretrain_epochs=3)
+        mm.fit(model, split, epochs=3, progress=False)
+        lengths.append({name: p.detach().norm() for name, p in model.named_parameters() if p.ndim > 1})
+    assert all(lengths[1][name] < lengths[0][name] for name in lengths[0])
+    model.save_pretrained(tmp_path / "part.safetensors")
+    with pytest.raises(ValueError, match="weight_decay"):  # it shaped what was pre-trained
+        make(split, encoder_lr=1e-3, pretrain_epochs=3).load_pretrained(tmp_path / "part.safetensors")
+
+
 def test_pre_training_sees_no_interaction_and_leaves_the_recommender_alone(split):
     model = make(split)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}

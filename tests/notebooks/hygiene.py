@@ -26,6 +26,8 @@ MAGIC = re.compile(r"^(\s*)[%!].*", re.MULTILINE)  # IPython's own lines
 MEASURED = re.compile(r"\d\.\d\d")  # a setting, such as 0.7, has fewer decimals
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WORDS_OF_AN_EXERCISE = re.compile(r"(?P<difficulty>difficulty \d(?: of |/)5, )|(?P<folded><details><summary>)")
+RIGHT = re.compile(r"\bright\b|\bthese data cannot tell\b|\bnoise +verdict\b")  # the last: a claim, judged in a table
+WRONG = re.compile(r"\bnot yet\b|\bone of R, T, V, G\b")
 EXERCISE = ("difficulty", "exercise", "check", "folded", "solution")  # asked, filled in, checked, told, computed
 
 
@@ -37,6 +39,18 @@ def exercise_steps(notebook: NotebookNode) -> list[str]:
             found += [match.lastgroup for match in WORDS_OF_AN_EXERCISE.finditer(cell.source)]
         else:
             found += [tag for tag in cell.metadata.get("tags", []) if tag in EXERCISE]
+    return found
+
+
+def unsolved(notebook: NotebookNode) -> list[str]:
+    """One sentence for each solution that its own check does not call right."""
+    found = []
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", []):
+            outputs = [output for output in cell.outputs if output.output_type in ("stream", "execute_result")]
+            said = "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+            if WRONG.search(said) or not RIGHT.search(said):
+                found.append(f"cell {number}: a solution that is not called right: {said[:60]!r}")
     return found
 
 
@@ -53,6 +67,7 @@ def problems(path: Path) -> list[str]:
     found += _metadata(notebook)
     found += _parameters(notebook)
     found += _execution(notebook)
+    found += unsolved(notebook)
     for number, cell in enumerate(notebook.cells):
         found += [f"cell {number}: {sentence}" for sentence in _cell(cell)]
     return found
