@@ -51,15 +51,13 @@ def test_one_notebook_and_one_row_each(lesson, tmp_path):
 
 
 def test_a_lesson_has_the_threads_of_its_sweep(lesson, tmp_path, monkeypatch):
-    """Bits depend on them: the same number with one process and with many."""
+    """Bits depend on them: one, whatever the shell says (that processes are told is test_sweeps')."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     told = "import torch; from mmrec_lite.experiments import record; record(threads_seen=torch.get_num_threads())"
     notebook = nbformat.read(lesson, 4)
     notebook.cells[1:] = [new_code_cell(told)]
     nbformat.write(notebook, lesson)
-    alone = sweep_lesson(lesson, {"k": [1]}, tmp_path / "alone", progress=False)
-    together = sweep_lesson(lesson, {"k": [1, 2]}, tmp_path / "together", jobs=2, progress=False)
-    assert {*alone["threads_seen"], *together["threads_seen"]} == {1}
+    assert sweep_lesson(lesson, {"k": [1]}, tmp_path / "out", progress=False)["threads_seen"].tolist() == [1]
 
 
 def test_what_jupyter_leaves_beside_a_notebook_stays(lesson, tmp_path):
