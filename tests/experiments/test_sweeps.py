@@ -66,11 +66,8 @@ def shop():
 @pytest.fixture(scope="module")
 def work(tmp_path_factory) -> Iterator[Nursery]:
     """One import for all sweeps in processes of their own."""
-    if not hasattr(os, "fork"):
-        pytest.skip("needs a system that can fork and send SIGKILL")
-    nursery = Nursery(tmp_path_factory.mktemp("nursery"), FIRST)
-    yield nursery
-    nursery.close()
+    with Nursery.opened(tmp_path_factory.mktemp("nursery"), FIRST) as nursery:
+        yield nursery
 
 
 def test_processes_give_what_one_process_gives(shop, tried):

@@ -9,7 +9,10 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVE = """
@@ -77,6 +80,16 @@ class Nursery:
     def said(self) -> str:
         """What the last program has printed so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, folder: Path, first: str) -> Iterator[Nursery]:
+        """Yield a nursery for all tests of a file, and close it; skips where nothing can be forked."""
+        if not hasattr(os, "fork"):
+            pytest.skip("needs a system that can fork and send SIGKILL")
+        nursery = cls(folder, first)
+        yield nursery
+        nursery.close()
 
     def close(self) -> None:
         """End the process that waits for programs."""

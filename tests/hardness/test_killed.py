@@ -50,11 +50,8 @@ while True:
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """One import for all programs of this file."""
-    if not hasattr(os, "fork"):
-        pytest.skip("needs a system that can fork and send SIGKILL")
-    nursery = Nursery(tmp_path_factory.mktemp("nursery"), FIRST)
-    yield nursery
-    nursery.close()
+    with Nursery.opened(tmp_path_factory.mktemp("nursery"), FIRST) as nursery:
+        yield nursery
 
 
 @pytest.mark.slow

@@ -40,11 +40,8 @@ shop = whole_shop()
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """One import for all programs of this file but the encoders'."""
-    if not hasattr(os, "fork"):
-        pytest.skip("needs a system that can fork and send SIGKILL")
-    nursery = Nursery(tmp_path_factory.mktemp("nursery"), FIRST)
-    yield nursery
-    nursery.close()
+    with Nursery.opened(tmp_path_factory.mktemp("nursery"), FIRST) as nursery:
+        yield nursery
 
 
 def until_whole(work: Nursery, program: str, arguments, kills: int, draw: random.Random, length: float, look) -> int:
