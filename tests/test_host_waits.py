@@ -1,102 +1,154 @@
 """No step of training may make the host wait for a GPU: what would is counted, operation by operation, on any machine.
 
 A result whose size or branch depends on numbers on the device has to come to the host first. PyTorch tags these
-operations; calls that fetch a tensor's numbers are caught by name.
+operations; calls that fetch a tensor's numbers are caught by name. Here the device is made up: what was sent to it, the
+model, and all that is computed from them count as being there, and only asking those is waiting.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import mmrec_lite as mm
+from mmrec_lite.data import batches as moving
 from tests.hardness.worlds import TRAINED, small, whole_shop
 
 FETCHING = {"item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__array__", "__index__"}
 TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
-# What these stages still wait for in every step: the numbers of cases and of different items shape their tensors.
-WAITING = {
-    ("pamd", "recommend"): {"aten._unique2"},
-    ("mcptr", "pretrain"): {"aten._unique2", "aten.index", "aten._local_scalar_dense", "__bool__"},
-    ("sasrec", "recommend"): {"aten.index"},
-    ("mp4sr", "pretrain"): {"aten._unique2", "aten.index", "aten._local_scalar_dense", "__bool__", "__int__", "item"},
-    ("mp4sr", "recommend"): {"aten.index"},
-}
+
+
+class Device:
+    """Which tensors are on the made-up device, by their storage."""
+
+    def __init__(self, *tensors: torch.Tensor):
+        self.there = {}  # the storages stay alive, or another tensor would be taken for one of these
+        self.put(tensors)
+
+    def put(self, tensors) -> None:
+        for part in (part for tensor in tree_leaves(tensors) for part in parts_of(tensor)):
+            self.there[part.untyped_storage()._cdata] = part.untyped_storage()
+
+    def has(self, *values) -> bool:
+        """Whether any of the values is, or holds, a tensor of the device."""
+        parts = (part for value in tree_leaves(values) for part in parts_of(value))
+        return any(part.untyped_storage()._cdata in self.there for part in parts)
+
+    def sent(self, tensor: torch.Tensor, device) -> torch.Tensor:
+        """`batches.sent` to this device."""
+        copy = tensor.clone()
+        self.put(copy)
+        return copy
+
+
+def parts_of(value) -> list[torch.Tensor]:
+    if not isinstance(value, torch.Tensor):
+        return []
+    if value.layout == torch.sparse_csr:
+        with torch._C.DisableTorchFunctionSubclass():
+            return [value.crow_indices(), value.col_indices(), value.values()]
+    return [value]
 
 
 class Waits(TorchDispatchMode):
-    """Collect the names of operations whose outcome's shape, or the host, needs to know a tensor's numbers."""
+    """Collect the names of operations whose outcome's shape, or the host, needs to know the device's numbers."""
 
-    def __init__(self):
+    def __init__(self, device: Device):
         super().__init__()
         self.found: set[str] = set()
+        self.device = device
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if TAGS & set(func.tags):
+        asked = self.device.has(args, kwargs)
+        if asked and TAGS & set(func.tags):
             name = str(func.overloadpacket)
             by_number = name == "aten.index" and not any(i is not None and i.dtype == torch.bool for i in args[1])
             if not by_number:
                 self.found.add(name)
-        return func(*args, **(kwargs or {}))
+        out = func(*args, **(kwargs or {}))
+        if asked:
+            self.device.put(out)
+        return out
 
 
 class Fetches(TorchFunctionMode):
-    """Collect the names of calls that bring a tensor's numbers to the host."""
+    """Collect the names of calls that bring the device's numbers to the host."""
 
-    def __init__(self):
+    def __init__(self, device: Device):
         super().__init__()
         self.found: set[str] = set()
+        self.device = device
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if getattr(func, "__name__", "") in FETCHING:
+        if getattr(func, "__name__", "") in FETCHING and self.device.has(args):
             self.found.add(func.__name__)
         return func(*args, **(kwargs or {}))
 
 
-def waits(stage) -> set[str]:
+@contextlib.contextmanager
+def counting(device: Device):
+    """Count what is waited for in a `with` block."""
+    with Fetches(device) as fetches, Waits(device) as waited:
+        yield lambda: waited.found | fetches.found
+
+
+def waits(stage, device: Device) -> set[str]:
     """What the second step of an epoch waits for; the first one may build what the epoch keeps."""
     first, *_, batch = [*stage.batches(torch.Generator().manual_seed(0))] * 2
     if stage.begin_epoch:
         stage.begin_epoch(0)
     sum(stage.loss(first).values()).backward()
-    with Fetches() as fetches, Waits() as found:
+    batch = batch.to("cpu") if isinstance(batch, moving.OnDevice) else device.sent(batch, None)
+    with counting(device) as found:
         sum(stage.loss(batch).values()).backward()
-    return found.found | fetches.found
+    return found()
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_what_steps_wait_for_is_what_is_listed(name):
-    """Most wait for nothing; the list is exact, so what is mended must leave it."""
+def test_no_step_waits(name, monkeypatch):
     model = mm.create(name, mm.split(whole_shop(), "given"), **small(name))
     model.train()
+    device, really = Device(), moving.sent
+    for module in [
+        m for n, m in sys.modules.items() if n.startswith("mmrec_lite.") and getattr(m, "sent", 0) is really
+    ]:
+        monkeypatch.setattr(module, "sent", device.sent)
     for stage in model.stages():
-        found = waits(stage)
-        assert found == WAITING.get((name, stage.name), set()), f"{name}, {stage.name}, waits for {sorted(found)}"
+        buffers = {key: buffer.clone() for key, buffer in model.named_buffers() if buffer.layout != torch.sparse_csr}
+        for key, buffer in buffers.items():  # on the device they are others than what stayed on the CPU
+            owner, _, last = key.rpartition(".")
+            setattr(model.get_submodule(owner), last, buffer)
+        device.put([*model.parameters(), *model.buffers()])
+        found = waits(stage, device)
+        assert not found, f"{name}, {stage.name}, waits for {sorted(found)}"
 
 
 def test_waiting_is_noticed():
-    """The counting itself: each way of waiting is found, plain arithmetic is not."""
-    x = torch.arange(4.0)
+    """The counting itself: each way of waiting is found, plain arithmetic and what is asked of the host are not."""
+    x, host = torch.arange(4.0), torch.arange(4.0)
     for way in (
         lambda: x[x > 1],
-        lambda: float(x.sum()),
-        lambda: bool(x.any()),
-        lambda: x.unique(),
-        lambda: x.nonzero(),
+        lambda: float((x + 1).sum()),
+        lambda: bool(x[1:].any()),
+        lambda: (2 * x).unique(),
+        lambda: (x > 0).nonzero(),
+        lambda: (x + host).tolist(),
+        lambda: x.view(2, 2).cpu(),
     ):
-        with Waits() as found:
+        with counting(Device(x)) as found:
             way()
-        assert found.found
-    with Waits() as found:
+        assert found()
+    with counting(Device(x)) as found:
         (x[torch.tensor([1, 2])] * 2).sum()
-    assert not found.found
-    with Fetches() as fetches:
-        x.cpu().tolist()
-    assert fetches.found == {"cpu", "tolist"}
+        assert host[host > 1].tolist() == [2.0, 3.0] and bool(host.any())
+    assert not found()
 
 
 def test_a_fetch_beside_a_waiting_operation_is_told_too():
@@ -107,7 +159,30 @@ def test_a_fetch_beside_a_waiting_operation_is_told_too():
         begin_epoch=None,
         loss=lambda w: {"loss": w.sum() * len(w.detach().cpu().unique())},
     )
-    assert waits(stage) == {"cpu", "aten._unique2"}
+    assert waits(stage, Device(weight)) == {"cpu", "aten._unique2"}
+
+
+def test_a_batch_remembers_how_it_was_drawn():
+    drawn = moving.Triples(torch.arange(3), torch.arange(3, 6), torch.arange(6, 9))
+    moved = drawn.to("meta")
+    assert moved.users.device.type == "meta" and moved.on_host is drawn and drawn.on_host is drawn
+    assert moved.to("meta").on_host is drawn and len(moved) == 3
+    users, *_ = moved
+    assert users is moved.users
+    with pytest.raises(NotImplementedError, match="meta"):  # nobody drew it, and nothing is there to be copied
+        moving.Triples(*moved).on_host.users.tolist()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])
+def test_a_loss_finds_the_drawn_batch_in_every_precision(precision, monkeypatch):
+    """Fabric makes a new tuple of a batch where it converts numbers; asking that one would mean waiting."""
+    split, seen, drawn = mm.split(whole_shop(), "given"), [], []
+    model = mm.create("pamd", split, **small("pamd"))
+    loss, make = model.recommend_loss, moving.PairBatches.__call__
+    monkeypatch.setattr(model, "recommend_loss", lambda batch: seen.append(batch.on_host) or loss(batch))
+    monkeypatch.setattr(moving.PairBatches, "__call__", lambda *a: (drawn.append(b) or b for b in make(*a)))
+    mm.fit(model, split, epochs=1, progress=False, device="cpu", precision=precision)
+    assert seen and all(one is other for one, other in zip(seen, drawn, strict=True))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -116,11 +191,14 @@ def test_cuda_itself_sees_no_wait(name):
     """PyTorch's own check, where there is a GPU."""
     model = mm.create(name, mm.split(whole_shop(), "given"), **small(name)).cuda()
     model.train()
-    for stage in (stage for stage in model.stages() if (name, stage.name) not in WAITING):
-        batches = [batch.to("cuda") for batch in stage.batches(torch.Generator().manual_seed(0))]
-        sum(stage.loss(batches[-1]).values()).backward()
+    for stage in model.stages():
+        batches = [*stage.batches(torch.Generator().manual_seed(0))]
+        if stage.begin_epoch:
+            stage.begin_epoch(0)
+        sum(stage.loss(batches[-1].to("cuda")).values()).backward()
+        batch = batches[-1].to("cuda")
         torch.cuda.set_sync_debug_mode("error")
         try:
-            sum(stage.loss(batches[-1]).values()).backward()
+            sum(stage.loss(batch).values()).backward()
         finally:
             torch.cuda.set_sync_debug_mode("default")

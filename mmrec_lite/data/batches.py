@@ -1,9 +1,9 @@
-"""Training triples: every observed pair once an epoch, each with items its user did not take."""
+"""Training triples: every observed pair once an epoch, each with items its user did not take; batches and devices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,19 +12,47 @@ from torch import Tensor
 from .errors import DataError
 from .splits import Split
 
-__all__ = ["PairBatches", "Triples"]
+__all__ = ["OnDevice", "PairBatches", "Triples", "sent"]
 
 
-class Triples(NamedTuple):
-    """A batch of users, an item each took and one or n each did not: int64 (B,), (B,) and (B,) or (B, n)."""
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Return a tensor on a device; a GPU gets it without the host waiting for the work that the GPU still has to do."""
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
+
+class OnDevice:
+    """What a batch, a named tuple of tensors, has besides: the way to a device, and the way back without waiting.
+
+    Which items are different ones, or which positions are training cases, decides the shape of what follows. Asked of a
+    GPU, it makes the host wait in every step; so it is asked of the batch as it was drawn.
+    """
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the batch on a device."""
+        return type(self)(*(sent(part, device) for part in self)).drawn_as(self.on_host)
+
+    def drawn_as(self, batch: Self) -> Self:
+        """Remember the batch on the CPU that this one is a copy of; return this one."""
+        self._drawn = batch
+        return self
+
+    @property
+    def on_host(self) -> Self:
+        """The same batch on the CPU: as it was drawn, if it came from there."""
+        drawn = self.__dict__.get("_drawn", self)
+        return drawn if drawn[0].device.type == "cpu" else type(self)(*(part.cpu() for part in self))
+
+
+class _Triples(NamedTuple):
     users: Tensor
     positives: Tensor
     negatives: Tensor
 
-    def to(self, device: torch.device | str) -> Triples:
-        """Return the batch on a device."""
-        return Triples(*(part.to(device) for part in self))
+
+class Triples(OnDevice, _Triples):
+    """A batch of users, an item each took and one or n each did not: int64 (B,), (B,) and (B,) or (B, n)."""
 
 
 class PairBatches:

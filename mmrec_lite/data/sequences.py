@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .batches import OnDevice, sent
 from .errors import DataError
 from .splits import Sequences, Split
 
@@ -18,21 +19,23 @@ __all__ = ["SequenceBatch", "SequenceBatches", "last_items"]
 _POOL = 16
 
 
-class SequenceBatch(NamedTuple):
-    """Some sequences: `items` (B, L) int64 in time order, 0 after the end, and `lengths` (B,) int64, each >= 2."""
-
+class _Sequences(NamedTuple):
     items: Tensor
     lengths: Tensor
 
-    def to(self, device: torch.device | str) -> SequenceBatch:
-        """Return the batch on a device."""
-        return SequenceBatch(*(part.to(device) for part in self))
+
+class SequenceBatch(OnDevice, _Sequences):
+    """Some sequences: `items` (B, L) int64 in time order, 0 after the end, and `lengths` (B,) int64, each >= 2."""
 
     @property
     def cases(self) -> Tensor:
         """Which positions have a next item: (B, L - 1) bool."""
         places = torch.arange(self.items.shape[1] - 1, device=self.items.device)
         return places < self.lengths[:, None] - 1
+
+    def places(self) -> tuple[Tensor, Tensor]:
+        """Return the row and the position of each training case, (C,) int64 twice, row by row."""
+        return tuple(sent(part, self.items.device) for part in self.on_host.cases.nonzero(as_tuple=True))
 
 
 def padded(sequences: Sequences, starts: np.ndarray, lengths: np.ndarray) -> Tensor:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor, nn
 
 from mmrec_lite.data import MultimodalDataset
-from mmrec_lite.data.batches import Triples
+from mmrec_lite.data.batches import Triples, sent
 from mmrec_lite.data.splits import Split
 from mmrec_lite.files import DamagedFile, read_tensors, write_tensors
 from mmrec_lite.metrics import NAMES
@@ -206,6 +206,10 @@ class Method(nn.Module):
     def device(self) -> torch.device:
         """Where the method's tensors are."""
         return next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
+    def here(self, tensor: Tensor) -> Tensor:
+        """Return a tensor where the method's are, without waiting for a GPU (`data.batches.sent`)."""
+        return sent(tensor, self.device)
 
     def stages(self) -> list[Stage]:
         """Return what is trained, in order; nothing by default."""

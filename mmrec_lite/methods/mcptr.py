@@ -203,17 +203,17 @@ class MCPTR(VectorMethod):
     # Pre-training: sections 3.3 to 3.5 ----------------------------------------------------------------------------
 
     def alignment(self, views: Mapping[str, Tensor], items: Tensor) -> Tensor:
-        """Eq. 11 on a batch of different items (N,), whose `views` are name -> (N, d_m) -> scalar.
+        """Eq. 11 on a batch of different items (N,), on the CPU, whose `views` are name -> (N, d_m) -> scalar.
 
         With more than two features it is the mean over their pairs. Items that lack one of a pair stand back; where
         all do, it is zero.
         """
         c, encoder = self.config, self.pretraining["item"]
-        present = dict(zip(encoder.modalities, encoder.present(items), strict=True))
         parts = []
         for one, other in itertools.combinations(encoder.frozen, 2):
-            both = present[one] & present[other]
-            if bool(both.any()):
+            both = (encoder.known[one] & encoder.known[other])[items.cpu()].nonzero().squeeze(1)
+            if len(both):
+                both = self.here(both)
                 parts.append(cima_loss(views[one][both], views[other][both], c.temperature, c.form, c.balanced))
         if not parts:  # with a gradient, since without BCE there is no other term that has one
             return sum(0.0 * view.sum() for view in views.values())
@@ -221,21 +221,22 @@ class MCPTR(VectorMethod):
 
     def pretraining_loss(self, batch: Triples) -> dict[str, Tensor]:
         """Eq. 16: the terms `cima` (times lambda) and `bce` (times 1 - lambda) of one batch."""
-        pairs = torch.cat([batch.positives[:, None], batch.negatives], dim=1)
-        items, place = pairs.unique(return_inverse=True)
-        encoder = self.pretraining["item"]
+        drawn, encoder = batch.on_host, self.pretraining["item"]
+        different, place = torch.cat([drawn.positives[:, None], drawn.negatives], dim=1).unique(return_inverse=True)
+        items, place = self.here(different), self.here(place)
         views = encoder.views(items)
         terms = {}
         if self.lam > 0:
-            taken = parallel.whole(batch).positives.unique()  # once each: twice an item would be its own wrong pair
-            where = torch.searchsorted(items, taken) if parallel.current() is None else None
+            taken = parallel.whole(batch).on_host.positives.unique()  # once each: a second one would be a wrong pair
+            where = self.here(torch.searchsorted(different, taken)) if parallel.current() is None else None
+            here = self.here(taken)
             aligned = {
-                k: views[k][where] if where is not None else parallel.mapped(lambda i, k=k: encoder.view(k, i), taken)
+                k: views[k][where] if where is not None else parallel.mapped(lambda i, k=k: encoder.view(k, i), here)
                 for k in encoder.frozen
             }
             terms["cima"] = self.lam * self.alignment(aligned, taken)
         if self.lam < 1:
-            users, who = batch.users.unique(return_inverse=True)
+            users, who = (self.here(part) for part in drawn.users.unique(return_inverse=True))
             user, item = self.pretraining["user"](users)[0], encoder(items, views)[0]
             scores = torch.einsum("bd,bnd->bn", user[who], item[place])
             labels = torch.zeros_like(scores)

@@ -110,6 +110,7 @@ class MP4SR(SequenceMethod):
         unread = {"-V": "text", "-T": "image"}.get(c.variant)
         self.scored = tuple(name for name in self.modalities if name != unread)
         contents = {name: item_sentences(data, name, c.variant == "ResNet-style") for name in self.modalities}
+        self._index: dict[str, Tensor] = {}  # stays on the CPU: how many sentences some items have shapes a step
         for name, content in contents.items():
             vectors = shared(content.vectors)  # as stored, often in 16 bits; a step makes 32 of what it needs
             if c.standardize:  # sentence vectors share a direction: raw, every item looks alike for many epochs
@@ -117,6 +118,7 @@ class MP4SR(SequenceMethod):
             self.register_buffer(f"vectors_{name}", vectors, persistent=False)
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
+            self._index[name] = index
         widths = {name: content.vectors.shape[1] for name, content in contents.items()}
         if c.variant == "Shared" and len(set(widths.values())) > 1:
             raise ValueError(
@@ -138,15 +140,20 @@ class MP4SR(SequenceMethod):
 
     # Section 3.3.2: text and image encoders -------------------------------------------------------------------------
 
-    def content(self, name: str, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """A modality's sentence vectors (N, width) and the items' index (R, L) into them; default: all items."""
+    def content(self, name: str, items: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """A modality's sentences, as its encoder reads them; default: those of all items.
+
+        Returns vectors (N, width), the items' index (R, L) into them, -1 for padding, and which entries of the
+        flattened index are none (S,).
+        """
         vectors, index = getattr(self, f"vectors_{name}"), getattr(self, f"index_{name}")
-        dtype = self.encoder(name).attention.first.weight.dtype
-        if items is None:
-            return vectors.to(dtype), index
-        index = index[items]
-        used, place = index[index >= 0].unique(return_inverse=True)
-        return vectors[used].to(dtype), index.masked_scatter(index >= 0, place)
+        known = self._index[name]
+        if items is not None:
+            known = known[items.cpu()]
+            used, place = known[known >= 0].unique(return_inverse=True)
+            vectors, index = vectors[self.here(used)], self.here(known.masked_scatter(known >= 0, place))
+        filled = self.here((known >= 0).flatten().nonzero().squeeze(1))
+        return vectors.to(self.encoder(name).attention.first.weight.dtype), index, filled
 
     def encoder(self, name: str) -> ContentEncoder:
         """A modality's encoder; the one that all share where variant="Shared"."""
@@ -162,13 +169,12 @@ class MP4SR(SequenceMethod):
         small = getattr(self, f"vectors_{name}").numel() <= CHUNK_ELEMENTS
         if small or (items is not None and not many):
             return encoder(*self.content(name, items))
-        index = index if items is None else index[items]
+        index = index if items is None else index[self.here(items)]
 
         def fuse(block: Tensor) -> Tensor:
             return encoder.attention(*self.content(name, block))[0]
 
-        items = torch.arange(self.n_items, device=index.device) if items is None else items
-        blocks = items.split(_ITEMS)
+        blocks = (torch.arange(self.n_items) if items is None else items).split(_ITEMS)
         once_more = {"use_reentrant": False, "preserve_rng_state": False}  # attention draws no random numbers
         fused = torch.cat([checkpoint(fuse, block, **once_more) for block in blocks])
         return encoder.experts(fused) * (index >= 0).any(dim=1, keepdim=True)
@@ -178,17 +184,18 @@ class MP4SR(SequenceMethod):
     def mixed_sequences(self, batch: SequenceBatch, place: Tensor, items: dict[str, Tensor]) -> dict[str, Tensor]:
         """Drop items, mix modalities, encode: h of every training case, a modality each (C, d).
 
-        `place` (B, L) says which row of `items[name]` (n, d) stands where in the batch's sequences.
+        `place` (B, L), on the CPU, says which row of `items[name]` (n, d) stands where in the batch's sequences.
         """
         c = self.config
         rho = c.rho * torch.rand(()).item() if c.drop == "uniform" else c.rho
-        kept, _, last = drop_items(place[:, :-1], batch.lengths - 1, rho)
+        kept, _, last = (self.here(x) for x in drop_items(place[:, :-1], batch.on_host.lengths - 1, rho))
         mixed = [items[name][kept] for name in self.modalities]
         if len(mixed) == 2 and c.variant != "w/o C-Mixup":
             mixed = complementary_mixup(*mixed, ratio=c.mixup * torch.rand(()).item())
         hidden = self.transformer(torch.cat(list(mixed))).unflatten(0, (len(mixed), -1))
         ends = last[None, :, :, None].expand(len(mixed), -1, -1, hidden.shape[-1])
-        return dict(zip(self.modalities, hidden.gather(2, ends)[:, batch.cases], strict=True))
+        rows, places = batch.places()
+        return dict(zip(self.modalities, hidden.gather(2, ends)[:, rows, places], strict=True))
 
     def project(self, name: str, sequences: Tensor) -> Tensor:
         """Eq. 6: sequence representations in a modality's space (..., d); unchanged where variant="w/o Proj"."""
@@ -200,35 +207,36 @@ class MP4SR(SequenceMethod):
         Every item of the batch is encoded once; `tables` are those of all items, where they are at hand.
         """
         c = self.config
-        everybody, share = parallel.whole(batch), parallel.current()
+        everybody, share = parallel.whole(batch).on_host, parallel.current()
         ids, place = everybody.items.unique(return_inverse=True)
-        items = {n: self._encoded(n, ids) if tables is None else tables[n][ids] for n in self.modalities}
+        items = {n: self._encoded(n, ids) if tables is None else tables[n][self.here(ids)] for n in self.modalities}
         h = self.mixed_sequences(batch, place if share is None else place[share.rows], items)
         h = {name: parallel.gather_cases(cases) for name, cases in h.items()}  # negatives are those of all processes
-        cases = everybody.cases
-        target = place[:, 1:][cases]
-        rows = torch.arange(len(place), device=place.device)[:, None].expand_as(cases)[cases]
-        options: dict[str, Any] = {"temperature": c.temperature, "groups": None if c.own_negatives else rows}
+        rows, places = everybody.cases.nonzero(as_tuple=True)
+        next_item = place[rows, places + 1]
+        target, groups = self.here(next_item), None if c.own_negatives else self.here(rows)
+        options: dict[str, Any] = {"temperature": c.temperature, "groups": groups}
         terms = {}
         for name in self.modalities:
             own, *other = (self.project(name, h[n]) for n in sorted(h, key=lambda n: n != name))  # m-hat, m-tilde
             if c.variant != "w/o NIP":
-                terms[f"nip {name}"] = self._next_item(name, ids[target], own, *other, items[name][target], options)
+                terms[f"nip {name}"] = self._next_item(name, ids[next_item], own, *other, items[name][target], options)
             if other and c.variant != "w/o CMCL":
                 contrast = cross_modal_loss(own, *other, item_ids=target, form=c.contrast, **options)
                 terms[f"cmcl {name}"] = c.lam * contrast
         return terms
 
     def _next_item(self, name: str, targets: Tensor, *rest: Any) -> Tensor:
-        """Eq. 7-8 over the cases whose next item has the modality; zero where there is none."""
+        """Eq. 7-8 over the cases whose next item (`targets`, on the CPU) has the modality; zero where there is none."""
         *rows, options = rest
-        there = (getattr(self, f"index_{name}")[targets] >= 0).any(dim=1)
-        if not bool(there.any()):
+        there = (self._index[name][targets] >= 0).any(dim=1).nonzero().squeeze(1)
+        if not len(there):
             return 0.0 * rows[0].sum()
-        options = {k: v[there] if isinstance(v, Tensor) else v for k, v in options.items()}
-        own, *other, items = (row[there] for row in rows)
+        where, targets = self.here(there), self.here(targets[there])
+        options = {k: v[where] if isinstance(v, Tensor) else v for k, v in options.items()}
+        own, *other, items = (row[where] for row in rows)
         return next_item_loss(
-            own, other[0] if other else None, items, targets[there], same_item=self.config.same_item, **options
+            own, other[0] if other else None, items, targets, same_item=self.config.same_item, **options
         )
 
     # Section 3.5: fine-tuning ---------------------------------------------------------------------------------------
@@ -242,7 +250,7 @@ class MP4SR(SequenceMethod):
         """`item_vectors`, of which each of several processes encodes a part."""
         if parallel.current() is None:
             return self.item_vectors(name, items)
-        many, items = items is None, torch.arange(self.n_items, device=self.device) if items is None else items
+        many, items = items is None, torch.arange(self.n_items) if items is None else items
         return parallel.mapped(lambda part: self.item_vectors(name, part, many), items)
 
     def _similarity(self) -> dict[str, Any]:

@@ -241,7 +241,9 @@ class PAMD(Method):
     def recommend_loss(self, batch: Triples) -> dict[str, Tensor]:
         """The terms `bpr` and `l2` of one batch; an item that occurs several times is encoded once."""
         user, item = self.backbone()
-        index, place = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
+        drawn = batch.on_host
+        different = torch.cat([drawn.positives, drawn.negatives]).unique(return_inverse=True)
+        index, place = (self.here(part) for part in different)
         side = self.head.items(index, item[index], *self.content(index))
         users = self.head.users(batch.users, user[batch.users])
         scores = [self.head.pairs(users, tuple(part[half] for part in side)) for half in place.chunk(2)]

@@ -94,8 +94,8 @@ class SequenceMethod(Method):
         """Cross-entropy of each next item of the batch's sequences -> scalar. Source: MP4SR Eq. 12-13."""
         tables = self.tables() if tables is None else tables
         hidden = self.transformer(_look_up(tables, batch.items[:, :-1])).unflatten(0, (len(tables), -1))
-        chosen = hidden[:, batch.cases]
-        targets = batch.items[:, 1:][batch.cases]
+        rows, places = batch.places()
+        chosen, targets = hidden[:, rows, places], batch.items[rows, places + 1]
         return next_item_cross_entropy(chosen, tables, targets, **self._similarity(), barred=self.barred)
 
     def _similarity(self) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class ModalEncoder(nn.Module):
         super().__init__()
         self.frozen = tuple(features)
         self.modalities = self.frozen + (("graph",) if graph is not None else ())
+        self.known = {name: present for name, (_, present) in features.items()}  # the same on the CPU, wherever it runs
         self.adapters = ModulesByName()
         widths = {}
         for name, (vectors, present) in features.items():

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrec_lite import parallel
+from mmrec_lite.data.batches import sent
 
 __all__ = ["ContentEncoder", "MixtureOfExperts", "SentenceAttention", "complementary_mixup", "drop_items"]
 
@@ -28,21 +29,24 @@ class SentenceAttention(nn.Module):
         weight = self.first.weight.T @ self.second.weight[0]
         return vectors @ weight + (self.second(self.first.bias))
 
-    def forward(self, vectors: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, vectors: Tensor, index: Tensor, filled: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Fuse the sentences of R items; a vector that several items share is looked at once.
 
         Shapes: vectors (N, width), index (R, L) int64 into them, -1 for padding -> fused (R, width), weights (R, L),
         which add up to 1 over an item's sentences and are 0 at padding. An item without any gets a zero vector.
+        ``filled`` (S,) are the entries of the flattened index that are no padding, where they are known: a GPU that
+        has to find them is waited for.
         """
         there = index >= 0
-        flat = index[there]
+        filled = there.flatten().nonzero().squeeze(1) if filled is None else filled
+        flat = index.flatten()[filled]
         logits = vectors.new_full(index.shape, torch.finfo(vectors.dtype).min)
         logits = logits.masked_scatter(there, self.importance(vectors).to(logits.dtype)[flat])
         weights = logits.softmax(dim=1) * there
         counts = there.sum(dim=1)
         starts = counts.cumsum(0) - counts
         # The bag adds up weighted rows where they lie: no (R, L, width) copy, no work at padding.
-        fused = F.embedding_bag(flat, vectors, starts, mode="sum", per_sample_weights=weights[there])
+        fused = F.embedding_bag(flat, vectors, starts, mode="sum", per_sample_weights=weights.flatten()[filled])
         return fused, weights
 
 
@@ -86,9 +90,9 @@ class ContentEncoder(nn.Module):
         self.attention = SentenceAttention(width, attention_dim)
         self.experts = MixtureOfExperts(width, dim, experts, dropout)
 
-    def forward(self, vectors: Tensor, index: Tensor) -> Tensor:
-        """Shapes: vectors (N, width), index (R, L) int64 into them, -1 for padding -> (R, dim)."""
-        return self.experts(self.attention(vectors, index)[0]) * (index >= 0).any(dim=1, keepdim=True)
+    def forward(self, vectors: Tensor, index: Tensor, filled: Tensor | None = None) -> Tensor:
+        """Shapes: vectors (N, width), index (R, L) int64 into them, -1 for padding -> (R, dim); `filled` if known."""
+        return self.experts(self.attention(vectors, index, filled)[0]) * (index >= 0).any(dim=1, keepdim=True)
 
 
 def drop_items(
@@ -130,5 +134,5 @@ def complementary_mixup(
     if not 0 <= ratio <= 1:
         raise ValueError(f"complementary_mixup: ratio = {ratio}, but it is a probability")
     draw = parallel.rand(*text.shape[:-1], generator=generator, device=generator.device if generator else None)
-    swap = (draw < ratio).to(text.device).unsqueeze(-1)
+    swap = sent(draw < ratio, text.device).unsqueeze(-1)
     return torch.where(swap, image, text), torch.where(swap, text, image)

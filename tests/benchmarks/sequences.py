@@ -95,7 +95,7 @@ class PlainMP4SR(_PaddedPrefixes, MP4SR):
     name = "mp4sr-plain"
 
     def plain_items(self, name, items):
-        vectors, index = self.content(name)
+        vectors, index, _ = self.content(name)
         own = index[items]
         told = vectors[own.clamp(min=0)] * (own >= 0).unsqueeze(-1)  # (N, L, width), zeros where there is none
         layer = self.encoder(name)

@@ -256,7 +256,7 @@ def test_items_are_encoded_once_a_step(split, monkeypatch):
     model, seen = make(split), []
     forward = type(model.encoders["text"]).forward
     monkeypatch.setattr(
-        type(model.encoders["text"]), "forward", lambda self, v, i: (seen.append(len(i)), forward(self, v, i))[1]
+        type(model.encoders["text"]), "forward", lambda self, v, i, f: (seen.append(len(i)), forward(self, v, i, f))[1]
     )
     batch = next(iter(model.batches(torch.Generator().manual_seed(0))))
     model.pretrain_loss(batch)
