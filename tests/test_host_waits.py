@@ -111,9 +111,22 @@ def waits(stage, device: Device) -> set[str]:
     return found()
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_no_step_waits(name, monkeypatch):
-    model = mm.create(name, mm.split(whole_shop(), "given"), **small(name))
+OTHER_WAYS = [  # settings that take other ways through a step
+    ("pamd", {"base": "nfm++"}),
+    ("pamd", {"base": "lightgcn++"}),
+    ("pamd", {"anchors": "raw", "objective": "pointwise", "query": "user"}),
+    ("mcptr", {"form": "softmax", "variant": "w/o BCE"}),
+    ("mp4sr", {"variant": "E2E"}),
+    ("mp4sr", {"variant": "Shared", "own_negatives": True, "drop": "uniform"}),
+    ("micro", {"negatives": 16}),
+    ("micro", {"temperature": 0.02, "backbone": "mf"}),
+    ("micro", {"search": "approximate", "contrast_precision": "bfloat16"}),
+]
+
+
+@pytest.mark.parametrize(("name", "more"), [*((name, {}) for name in TRAINED), *OTHER_WAYS])
+def test_no_step_waits(name, more, monkeypatch):
+    model = mm.create(name, mm.split(whole_shop(), "given"), **small(name) | more)
     model.train()
     device, really = Device(), moving.sent
     for module in [

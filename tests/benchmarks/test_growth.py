@@ -1,4 +1,4 @@
-"""The documented sizes, from the embedded shop to Amazon Clothing's: how time and memory grow with them."""
+"""The documented sizes, from the embedded shop to a million items: how time and memory grow with them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ CASES = [
     for group, job in JOBS.items()
     for size in SIZES
 ]
+LARGE = {"100,000": 100_000, "a million": 1_000_000}  # items, with half as many users and four interactions an item
+LARGE_JOBS = {
+    "large catalogues: making MICRO, approximate item graphs": ("graph", "micro"),
+    "large catalogues: one epoch of MICRO, approximate, 1,024 sampled negatives": ("epoch", "micro", "--batches", 3),
+    "large catalogues: one epoch of LightGCN": ("epoch", "lightgcn", "--batches", 3),
+    "large catalogues: full-ranking evaluation of LightGCN, all users": ("evaluate", "lightgcn"),
+}
+LARGE_CASES = [
+    pytest.param(name, *job[:2], job[2:], id=f"{group} {name}", marks=pytest.mark.benchmark(group=group))
+    for group, job in LARGE_JOBS.items()
+    for name in LARGE
+]
 
 
 def label(size: str) -> str:
@@ -31,3 +43,8 @@ def label(size: str) -> str:
 def test_growth(benchmark, bench_data, size, what, method, hyper, more):
     folder = "bazaar" if size == "bazaar" else worlds.folder(bench_data, size)
     in_a_process(benchmark, label(size), "measure", what, method, folder, hyper, *more)
+
+
+@pytest.mark.parametrize(("name", "what", "method", "more"), LARGE_CASES)
+def test_large(benchmark, name, what, method, more):
+    in_a_process(benchmark, f"{name} items", "large", what, method, LARGE[name], *more)
