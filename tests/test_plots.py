@@ -257,7 +257,7 @@ def test_more_kinds_than_hatches_and_colours_are_drawn(shop: MultimodalDataset) 
     assert len(bars(plots.neighbour_panel(shop, 0, [plots.NeighbourRow("a", [1, 2], many)]))) == 9
     plots.png(plots.recommendation_panel(shop, [plots.Shelf("a", [1, 2], parts=many)]))
     starts = [(start, e, 8.0 / e) for start in "abcdefghi" for e in (1, 2)]
-    curves = pd.DataFrame(starts, columns=["start", "epoch", "train"]).assign(seed=0, test=1.0)
+    curves = pd.DataFrame(starts, columns=["start", "epoch", "train"]).assign(layers=2, seed=0, test=1.0)
     assert len(plots.loss_against_loss(curves).axes[0].lines) == 9
 
 
@@ -364,7 +364,13 @@ def test_a_small_patch_of_our_colours_survives_the_palette() -> None:
 def test_loss_against_loss_has_a_line_a_seed_and_start():
     rows = [(s, start, e, 8.0 / e, 7.0 / e) for s in (0, 1) for start in ("warm", "cold") for e in (1, 2)]
     curves = pd.DataFrame(rows, columns=["seed", "start", "epoch", "train", "test"])
-    ax = plots.loss_against_loss(curves).axes[0]
+    both = plots.loss_against_loss(pd.concat([curves.assign(layers=n, test=curves["test"] + n) for n in (1, 3)]))
+    assert [ax.get_title(loc="left") for ax in both.axes] == ["1 layer", "3 layers"]
+    assert both.axes[0].get_ylim() == both.axes[1].get_ylim()
+    low, high = both.axes[0].get_ylim()
+    heights = np.concatenate([line.get_ydata() for ax in both.axes for line in ax.lines])
+    assert low < heights.min() and heights.max() < high  # the first panel's limits once cut the others
+    ax = plots.loss_against_loss(curves.assign(layers=2)).axes[0]
     assert len(ax.lines) == 4 and [text.get_text() for text in ax.get_legend().get_texts()] == ["warm", "cold"]
     assert ax.lines[0].get_xdata() == pytest.approx(np.log([8.0, 4.0]))
     assert ax.lines[0].get_color() == ax.lines[1].get_color() != ax.lines[2].get_color()

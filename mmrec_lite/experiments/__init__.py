@@ -5,7 +5,13 @@
 `studying` runs those and judges the papers' claims; `peers` are methods of other libraries on the same splits.
 """
 
-from mmrec_lite.experiments.curves import at_the_same_training_loss, loss_curves, measured_curves
+from mmrec_lite.experiments.curves import (
+    at_the_same_training_loss,
+    convergence,
+    loss_curves,
+    measured_curves,
+    pretraining_curves,
+)
 from mmrec_lite.experiments.lessons import record, sweep_lesson
 from mmrec_lite.experiments.peers import PEERS, PeerError, beside_study, run_peer, run_peers
 from mmrec_lite.experiments.published import order_agreement, published
@@ -27,6 +33,7 @@ __all__ = [
     "beside",
     "beside_study",
     "collect",
+    "convergence",
     "everything",
     "export",
     "judge",
@@ -37,6 +44,7 @@ __all__ = [
     "noise",
     "order_agreement",
     "peak_memory",
+    "pretraining_curves",
     "printed",
     "published",
     "record",

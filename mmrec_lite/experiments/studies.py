@@ -26,8 +26,9 @@ class Study:
     `recipes` maps a label to {"method": name, settings...}; settings are hyper-parameters, arguments of ``run`` and the
     changes of the data that `run_study` knows ("masked", "words"). `claims` are pairs (better, worse) of labels that
     `says` puts into a sentence, `gains` claims that one difference is larger than another: (better, worse, column,
-    other column) says that better gains more over worse in the one column of the rows than in the other. `printed` maps
-    labels to rows of the published table (of the data sets in it). `absent` says what a figure has that is not run
+    other column) says that better gains more over worse in the one column of the rows than in the other; `declines`
+    claims the same of relative losses: worse loses a larger share of what better has. `printed` maps labels to rows of
+    the published table (of the data sets in it). `absent` says what a figure has that is not run
     here. `recommended` is the value of an axis that the paper settles on, where that is one of its labels. `lesson` is
     the notebook that draws it.
     """
@@ -44,6 +45,7 @@ class Study:
     axis: str = ""  # of a sensitivity study: the hyper-parameter; the labels are its values
     grid: tuple[str, ...] = ()  # the values of that axis that the paper's text names
     gains: tuple[tuple[str, str, str, str], ...] = ()
+    declines: tuple[tuple[str, str, str, str], ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)  # of labels whose value is not the column `metric`
     recommended: str = ""
     absent: str = ""
@@ -209,10 +211,12 @@ def _mcptr() -> list[Study]:
     return [
         Study("MCPTR", "Table 2", "starts", "Pre-training beats a random start and CLIP's vectors.", starts,
               (("MCPTR", "Random"), ("MCPTR", "CLIP"), ("CLIP", "Random")), "07_comparison", printed=_same(starts)),
-        Study("MCPTR", "Table 3", "losses", "Each loss helps, the interactions' (BCE) more.",
+        Study("MCPTR", "Table 3", "losses",
+              "Each loss helps, the interactions' (BCE) more; a short list loses a larger share without one.",
               _variants("mcptr", "w/o CIMA", "w/o BCE", **fixed),
               (("MCPTR", "w/o CIMA"), ("MCPTR", "w/o BCE"), ("w/o CIMA", "w/o BCE")), "08_ablations",
-              printed=_same(("w/o CIMA", "w/o BCE"))),
+              printed=_same(("w/o CIMA", "w/o BCE")),
+              declines=tuple(("MCPTR", v, "recall@20", "recall@60") for v in ("w/o CIMA", "w/o BCE"))),
         Study("MCPTR", "Fig. 3", "modalities",
               "All together beat each alone; the graph is the best alone; of products text beats pictures.",
               modalities | {"all": {"method": "mcptr", **fixed}},

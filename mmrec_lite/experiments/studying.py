@@ -221,8 +221,8 @@ def judge(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
     "agrees": the difference has the claimed sign and is larger than ``noise``; "reversed": the other sign, and larger;
     else "not told apart". With one seed there is no noise to compare with, and every verdict is "not told apart".
     Means are over the seeds of which every label has a value.
-    For `Study.gains` the difference is one gain minus the other, taken seed by seed, and the noise half of its 95 %
-    interval (Student's t).
+    For `Study.gains` (and `declines`, in shares) the difference is one gain minus the other, taken seed by seed, and
+    the noise half of its 95 % interval (Student's t).
     """
     study = STUDIES[study] if isinstance(study, str) else study
     rows = rows[rows["study"] == study.name] if "study" in rows else rows
@@ -232,23 +232,29 @@ def judge(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
         (better, worse, means.get(better, np.nan) - means.get(worse, np.nan), limit) for better, worse in study.claims
     ]
     out += [_gain(rows, *gain) for gain in study.gains]
+    out += [_gain(rows, *decline, relative=True) for decline in study.declines]
     table = pd.DataFrame(out, columns=["better", "worse", "difference", "noise"])
     gap, told = table["difference"], table["difference"].abs() > table["noise"]
     return table.assign(verdict=np.select([told & (gap > 0), told], [AGREES, REVERSED], OPEN))
 
 
-def _gain(rows: pd.DataFrame, better: str, worse: str, column: str, other: str) -> tuple[str, str, float, float]:
-    """How much more one label gains over another in one column than in another: names, mean over seeds, and noise."""
+def _gain(
+    rows: pd.DataFrame, better: str, worse: str, column: str, other: str, relative: bool = False
+) -> tuple[str, str, float, float]:
+    """How much more one label gains over another in one column than in another: names, mean over seeds, and noise.
+
+    `relative`: gains as shares of the better one's value, which is what the worse one declines by.
+    """
     from scipy import stats
 
-    name = f"gain of {better} over {worse}"
-    out = f"{name}, {column}", f"{name}, {other}"
+    gain = f"gain of {better} over {worse}, "
+    out = (f"decline of {worse}, {column}", other) if relative else (f"{gain}{column}", f"{gain}{other}")
     if not {column, other} <= set(rows):
         return *out, float("nan"), float("nan")
     gains = [rows.pivot_table(index="seed", columns="label", values=c, aggfunc="first") for c in (column, other)]
     if any(label not in wide for label in (better, worse) for wide in gains):
         return *out, float("nan"), float("nan")
-    more, less = (wide[better] - wide[worse] for wide in gains)
+    more, less = ((wide[better] - wide[worse]) / (wide[better] if relative else 1.0) for wide in gains)
     gap = (more - less).dropna()
     n = len(gap)
     reach = stats.t.ppf(0.975, n - 1) * gap.std() / np.sqrt(n) if n > 1 else float("nan")

@@ -169,15 +169,18 @@ def cost_and_quality(
 def loss_against_loss(curves: pd.DataFrame) -> Figure:
     """Draw test loss over training loss, a line a seed and start, both as logarithms: time runs from right to left.
 
-    `curves` is what ``experiments.curves.loss_curves`` returns. Source: MP4SR Fig. 3.
+    `curves` is what ``experiments.curves.loss_curves`` returns; a panel for each depth. Source: MP4SR Fig. 3.
     """
-    figure, axes = new_figure(1, 1, (6.5, 4))
-    ax = axes[0, 0]
-    for n, (start, part) in enumerate(curves.groupby("start", sort=False)):
-        for m, (_, run) in enumerate(part.groupby("seed")):
-            label = start if m == 0 else None
-            look = {"color": COLOURS[n % 7], "marker": MARKERS[n % 7], "markersize": 5}
-            ax.plot(np.log(run["train"]), np.log(run["test"]), label=label, **look)
-    style_axes(ax, "", "log of the training loss", "log of the test loss", grid="both")
-    ax.legend(frameon=False, fontsize=FONT)
+    depths = list(curves.groupby("layers"))
+    width = 6.5 if len(depths) == 1 else 3.4 * len(depths)
+    figure, axes = new_figure(1, len(depths), (width, 4), sharex=True, sharey=True)
+    for ax, (depth, runs) in zip(axes[0], depths, strict=True):
+        for n, (start, part) in enumerate(runs.groupby("start", sort=False)):
+            for m, (_, run) in enumerate(part.groupby("seed")):
+                label = start if m == 0 else None
+                look = {"color": COLOURS[n % 7], "marker": MARKERS[n % 7], "markersize": 5}
+                ax.plot(np.log(run["train"]), np.log(run["test"]), label=label, **look)
+        y = "log of the test loss" if ax is axes[0, 0] else ""
+        style_axes(ax, f"{depth} layer{'s' if depth != 1 else ''}", "log of the training loss", y, grid="both")
+    axes[0, 0].legend(frameon=False, fontsize=FONT)
     return figure

@@ -11,7 +11,16 @@ from safetensors.torch import load_file
 import mmrec_lite as mm
 from mmrec_lite.data import DataError
 from mmrec_lite.data.joining import join, part_of
-from mmrec_lite.experiments import at_the_same_training_loss, corpora, loss_curves, measured_curves, run_study, studying
+from mmrec_lite.experiments import (
+    at_the_same_training_loss,
+    convergence,
+    corpora,
+    loss_curves,
+    measured_curves,
+    pretraining_curves,
+    run_study,
+    studying,
+)
 from mmrec_lite.experiments.corpora import halves, pretrained_part
 from mmrec_lite.experiments.curves import next_item_loss_of
 from mmrec_lite.experiments.runs import Busy, claim
@@ -42,16 +51,23 @@ def test_the_test_loss_is_the_mean_cross_entropy_after_the_history():
 
 
 def test_curves_have_a_row_an_epoch_and_start():
-    curves = loss_curves(told_shop(), seeds=(0, 1), **SHORT)
-    assert curves.groupby(["seed", "start"])["epoch"].apply(list).tolist() == [[1, 2]] * 4
-    assert (curves[["train", "test"]] > 0).all(axis=None)
-    assert curves.equals(loss_curves(told_shop(), seeds=(0, 1), **SHORT))
+    curves = loss_curves(told_shop(), seeds=(0, 1), layers=(1, 2), **SHORT)
+    assert curves.groupby(["layers", "seed", "start"])["epoch"].apply(list).tolist() == [[1, 2]] * 8
+    assert (curves[["train", "test"]] > 0).all(axis=None) and set(curves["data"]) == {told_shop().name}
+    one = loss_curves(told_shop(), seeds=(1,), layers=(2,), **SHORT)
+    again = curves[(curves["seed"] == 1) & (curves["layers"] == 2)].reset_index(drop=True)
+    assert one.equals(again) and set(curves["layers"]) == {1, 2}
+    other = curves[(curves["seed"] == 1) & (curves["layers"] == 1)]
+    assert (other["train"].to_numpy() != one["train"].to_numpy()).all()
 
 
 def test_both_starts_are_read_at_the_same_training_loss():
     rows = [("a", 1, 4.0, 5.0), ("a", 2, 2.0, 3.0), ("a", 3, 2.5, 9.0), ("b", 1, 5.0, 7.0), ("b", 2, 3.0, 6.0)]
-    curves = pd.DataFrame([{"seed": 0, "start": s, "epoch": e, "train": x, "test": y} for s, e, x, y in rows])
-    found = at_the_same_training_loss(curves).set_index("start")
+    deeper = [(2, s, e, x, y + 1) for s, e, x, y in rows]  # each depth is compared for itself
+    curves = pd.DataFrame([(1, *row) for row in rows] + deeper, columns=["layers", "start", "epoch", "train", "test"])
+    found = at_the_same_training_loss(curves.assign(seed=0))
+    assert (found["test"][found["layers"] == 2].to_numpy() - found["test"][found["layers"] == 1] == 1).all()
+    found = found[found["layers"] == 1].set_index("start")
     assert found["train"].tolist() == [3.0, 3.0]  # b never came lower
     assert found.loc["a", "test"] == pytest.approx(4.0)  # half-way from 5 to 3; the way up at the end is not read
     assert found.loc["b", "test"] == 6.0
@@ -60,7 +76,7 @@ def test_both_starts_are_read_at_the_same_training_loss():
 def test_a_start_that_was_never_so_high_has_no_test_loss_there():
     """The nearest end of its curve once stood for it."""
     rows = [("a", 1, 3.0, 4.0), ("a", 2, 2.0, 3.5), ("b", 1, 6.0, 6.0), ("b", 2, 5.0, 5.5)]
-    curves = pd.DataFrame([{"seed": 0, "start": s, "epoch": e, "train": x, "test": y} for s, e, x, y in rows])
+    curves = pd.DataFrame(rows, columns=["start", "epoch", "train", "test"]).assign(layers=2, seed=0)
     found = at_the_same_training_loss(curves).set_index("start")["test"]
     assert np.isnan(found["a"]) and found["b"] == 5.5
 
@@ -177,6 +193,29 @@ def test_fewer_words_are_the_first_ones(monkeypatch):
 
 def test_the_measured_curves_begin_lower_where_pretrained():
     kept = measured_curves()
-    assert kept.columns.tolist() == ["seed", "start", "epoch", "train", "test"] and kept["seed"].nunique() >= 3
-    first = kept[kept["epoch"] == 1].groupby("start")["train"].mean()
-    assert first["pre-trained"] < first["random start"]
+    assert kept.columns.tolist() == ["data", "layers", "seed", "start", "epoch", "train", "test"]
+    assert kept["seed"].nunique() >= 3 and set(kept["layers"]) == {1, 2, 3}
+    first = kept[kept["epoch"] == 1].groupby(["layers", "start"])["train"].mean().unstack()
+    assert (first["pre-trained"] < first["random start"]).all()
+    with pytest.raises(ValueError, match="pretraining_curves was not measured on 'tiktok', only on amazon_giftcards, ba"):
+        measured_curves("tiktok", "pretraining_curves")
+
+
+def test_a_pretraining_has_converged_when_nearly_all_of_its_fall_is_done():
+    falls = {"a": [10.0, 4.0, 0.4, 0.6, 0.0], "b": [5.0, 5.1, 4.0, 1.0, 1.2]}
+    rows = [(0, label, e + 1, loss, 2.0) for label, run in falls.items() for e, loss in enumerate(run)]
+    curves = pd.DataFrame(rows, columns=["seed", "label", "epoch", "loss", "seconds"]).sample(frac=1, random_state=0)
+    found = convergence(curves).set_index("label")
+    assert found["epochs"].to_dict() == {"a": 3, "b": 4} and found["seconds"].to_dict() == {"a": 6.0, "b": 8.0}
+    assert convergence(curves, share=0.97).set_index("label").loc["a", "epochs"] == 5
+
+
+def test_pretraining_curves_are_those_of_the_two_losses():
+    shop = tiny_shop()
+    curves = pretraining_curves(shop, seeds=(3,), pretrain_epochs=3, dim=4)
+    assert curves["label"].tolist() == ["PAMD"] * 3 + ["PAMD-CON"] * 3 and curves["epoch"].tolist() == [1, 2, 3] * 2
+    parts, settings = mm.split(shop, "kfold", seed=3), {"variant": "pamd-con", "pretrain_epochs": 3, "dim": 4}
+    model = mm.create("pamd", parts, profile="lecture", seed=3, **settings)
+    history = mm.fit(model, parts, stages=("pretrain",), progress=False)
+    assert {"align", "orthogonal", "gap"} <= set(history.rows[0])
+    assert curves["loss"].tolist()[3:] == [row["loss"] for row in history.rows]

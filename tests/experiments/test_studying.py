@@ -114,6 +114,20 @@ def test_a_gain_is_larger_than_another_by_a_paired_t_test():
     assert judge(study, rows.drop(columns="few"))["verdict"][1] == OPEN
 
 
+def test_a_decline_is_a_share_of_the_better_value():
+    """Twice as far below, of four times as much, is less of a decline."""
+    study = Study("X", "Table 1", "", "", {}, (), "", declines=(("full", "less", "short", "long"),))
+    rows = [("full", s, 0.2 + s / 100, 0.8 + s / 100) for s in range(4)]
+    rows += [("less", s, 0.9 * (0.2 + s / 100), 0.95 * (0.8 + s / 100) - 0.001 * s) for s in range(4)]
+    rows = pd.DataFrame(rows, columns=["label", "seed", "short", "long"]).assign(value=0.0)
+    (found,) = judge(study, rows).itertuples()
+    assert (found.better, found.worse) == ("decline of less, short", "long")
+    expected = [0.1 - (0.05 + 0.001 * s / (0.8 + s / 100)) for s in range(4)]
+    assert found.difference == pytest.approx(np.mean(expected)) and found.verdict == AGREES
+    as_gain = Study("X", "Table 1", "", "", {}, (), "", gains=study.declines)
+    assert judge(as_gain, rows)["verdict"].tolist() == [REVERSED]
+
+
 def test_a_cell_that_failed_takes_its_seed_along():
     """Labels were once averaged over whatever seeds they had: a harder split that one missed became its lead."""
     rng, level = np.random.default_rng(0), {0: 0.30, 1: 0.31, 2: 0.10, 3: 0.29}
