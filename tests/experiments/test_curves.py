@@ -197,7 +197,9 @@ def test_the_measured_curves_begin_lower_where_pretrained():
     assert kept["seed"].nunique() >= 3 and set(kept["layers"]) == {1, 2, 3}
     first = kept[kept["epoch"] == 1].groupby(["layers", "start"])["train"].mean().unstack()
     assert (first["pre-trained"] < first["random start"]).all()
-    with pytest.raises(ValueError, match="pretraining_curves was not measured on 'tiktok', only on amazon_giftcards, ba"):
+    with pytest.raises(
+        ValueError, match="pretraining_curves was not measured on 'tiktok', only on amazon_giftcards, ba"
+    ):
         measured_curves("tiktok", "pretraining_curves")
 
 
