@@ -14,10 +14,12 @@ import argparse
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import joblib
 import pandas as pd
 from scipy import stats
 
@@ -39,6 +41,7 @@ from mmrec_lite.experiments import (
     published,
     run_studies,
 )
+from mmrec_lite.experiments.curves import LAYERS
 from mmrec_lite.experiments.studies import LONGEST, SHORTEST
 from mmrec_lite.experiments.studying import AGREES, OPEN, REVERSED
 from mmrec_lite.similarity import mean_cosines, users_with_similar_items
@@ -139,11 +142,24 @@ BESIDE: dict[str, dict[str, tuple[str, str, str, str]]] = {  # artefacts that ar
 }  # fmt: skip
 TOO_MANY = {"MP4SR Fig. 5": "the shop has fifteen words a picture"}  # values of the paper's that cannot be run
 PILOT_KS = (5, 10, 15, 20)
-# Artefacts that are courses of a loss: file, what measures it, the data sets it is run on.
+
+
+class Course(NamedTuple):
+    """An artefact that is the course of a loss: its file, what measures it, the sets it is run on, and in which parts."""
+
+    file: Path
+    measure: Callable[..., pd.DataFrame]
+    sets: tuple[str, ...]
+    parts: tuple[dict, ...] = ({},)
+
+
 COURSES = {
-    "MP4SR Fig. 3": (MEASURED.with_name("loss_curves.csv"), loss_curves, ("bazaar", "amazon_giftcards")),
-    "PAMD 5.6": (MEASURED.with_name("pretraining_curves.csv"), pretraining_curves, ("bazaar", *REAL)),
-}
+    "MP4SR Fig. 3": Course(
+        MEASURED.with_name("loss_curves.csv"), loss_curves, ("bazaar", "amazon_giftcards"),
+        tuple({"layers": (depth,)} for depth in LAYERS),
+    ),
+    "PAMD 5.6": Course(MEASURED.with_name("pretraining_curves.csv"), pretraining_curves, ("bazaar", *REAL)),
+}  # fmt: skip
 EXTRA = ("recall@10 full", "ndcg@10 full", "ndcg@10", "ndcg@20")
 ONLY = {  # further columns, of these alone
     "MP4SR Fig. 8": (SHORTEST, LONGEST),
@@ -207,15 +223,17 @@ def pilot(shared: Path) -> None:
 # The page ---------------------------------------------------------------------------------------------------------------
 
 
-def page(rows: pd.DataFrame | None = None) -> str:
+def page(rows: pd.DataFrame | None = None, traced: Mapping[str, pd.DataFrame] | None = None) -> str:
     """Draw notebooks/REPRODUCTION.md: from the committed rows alone, or with others of the shop in their place."""
+    traced = traced or {}
     rows, real = measured() if rows is None else rows, pd.read_csv(REAL_ROWS)
     once = rows.drop_duplicates("run")  # studies share runs
     head = HEAD.format(seeds=_seeds(rows), runs=len(once), minutes=once["seconds fit"].sum() / 60)
     parts = [head, "## What the papers claim\n"]
     parts += [_claims(rows), LEFT_OUT]
     figure = ". ![log test loss over log training loss](../figures/mp4sr_loss_curves.svg)"
-    found = _pilot() | _drawn("CURVES", "MP4SR Fig. 3", _curves, figure) | _drawn("CONVERGED", "PAMD 5.6", _converged)
+    found = _pilot() | _drawn("CURVES", "MP4SR Fig. 3", _curves, traced, figure)
+    found |= _drawn("CONVERGED", "PAMD 5.6", _converged, traced)
     for paper, others in BESIDE.items():
         parts += [
             f"\n## {paper}\n",
@@ -232,10 +250,12 @@ def page(rows: pd.DataFrame | None = None) -> str:
     return "\n".join(parts) + "\n"
 
 
-def draw(target: Path = PAGE, rows: pd.DataFrame | None = None) -> None:
+def draw(
+    target: Path = PAGE, rows: pd.DataFrame | None = None, traced: Mapping[str, pd.DataFrame] | None = None
+) -> None:
     """Write the page, beside first, then renamed."""
     beside = target.with_suffix(".tmp")
-    beside.write_text(page(rows), encoding="utf-8")
+    beside.write_text(page(rows, traced), encoding="utf-8")
     os.replace(beside, target)
 
 
@@ -355,15 +375,15 @@ def _pilot() -> dict[str, str]:
     return out
 
 
-def _courses(name: str) -> dict[str, pd.DataFrame]:
-    """The measured rows of a loss's course by data set."""
-    file = COURSES[name][0]
-    return dict(tuple(pd.read_csv(file).groupby("data"))) if file.exists() else {}
-
-
-def _drawn(key: str, name: str, say: Callable[[pd.DataFrame], str], figure: str = "") -> dict[str, str]:
-    """Both cells of a loss's course in words: on the shop, and on real sets."""
-    told = {data: say(rows) for data, rows in _courses(name).items()}
+def _drawn(
+    key: str, name: str, say: Callable[[pd.DataFrame], str], traced: Mapping[str, pd.DataFrame], figure: str = ""
+) -> dict[str, str]:
+    """Both cells of a loss's course in words: on the shop (from `traced`, if there), and on real sets."""
+    file = COURSES[name].file
+    known = dict(tuple(pd.read_csv(file).groupby("data"))) if file.exists() else {}
+    if name in traced:
+        known |= {"bazaar": traced[name]}
+    told = {data: say(rows) for data, rows in known.items()}
     here = told.pop("bazaar", f"**not measured yet**: `python -m tests.reproduction '{name}'`")
     return {key: here + figure, f"{key} real": "<br>".join(f"{d}: {t}" for d, t in told.items()) or "not run"}
 
@@ -375,6 +395,8 @@ def _paired(gap: pd.Series) -> tuple[float, str]:
 
 
 def _p(chance: float) -> str:
+    if chance != chance:
+        return "one seed"
     return "p < 0.001" if chance < 0.001 else f"p = {chance:.3f}"
 
 
@@ -417,15 +439,24 @@ def _less(share: float) -> str:
     return f"{abs(share):.0%} {'less' if share > 0 else 'more'}".replace("%", " %")
 
 
-def trace(name: str, data: mm.MultimodalDataset, seeds: tuple[int, ...]) -> None:
-    """Measure a loss's course on a data set, in place of its former rows."""
-    file, measure_it, _ = COURSES[name]
-    rows = measure_it(data, seeds)
+def trace(names: list[str], data: mm.MultimodalDataset, seeds: tuple[int, ...], jobs: int) -> dict[str, pd.DataFrame]:
+    """Measure the courses of losses, a seed and part a task."""
+    tasks = [(name, seed, part) for name in names for part in COURSES[name].parts for seed in seeds]
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        found = joblib.Parallel(n_jobs=jobs)(
+            joblib.delayed(COURSES[name].measure)(data, (seed,), **part) for name, seed, part in tasks
+        )
+    return {n: pd.concat([rows for rows, (m, *_) in zip(found, tasks, strict=True) if m == n]) for n in names}
+
+
+def keep_course(name: str, rows: pd.DataFrame) -> None:
+    """Put a course's rows in place of those of the same data set, beside first, then renamed."""
+    file = COURSES[name].file
     if file.exists():
         old = pd.read_csv(file)
-        rows = pd.concat([old[old["data"] != data.name], rows]).sort_values("data", kind="stable")
+        rows = pd.concat([old[~old["data"].isin(rows["data"])], rows])
     beside = file.with_suffix(".tmp")
-    rows.to_csv(beside, index=False, float_format="%.5f")
+    rows.sort_values("data", kind="stable").to_csv(beside, index=False, float_format="%.5f")
     os.replace(beside, file)
 
 
@@ -569,11 +600,12 @@ def main() -> None:
         if any(f"MICRO Table {n}".startswith(asked) for n in (1, 2)) and not args.no_keep:
             pilot(args.shared)
         data = mm.load("bazaar") if args.data == "bazaar" else _real_set(args.data, args.shared)
-        for name, (_, _, sets) in COURSES.items():
-            if name.startswith(asked) and args.data in sets and not args.no_keep:
-                trace(name, data, tuple(args.seeds or SEEDS))
-                if name == "MP4SR Fig. 3":
-                    draw_curves()
+        courses = [name for name, c in COURSES.items() if name.startswith(asked) and args.data in c.sets]
+        traced = trace(courses, data, tuple(args.seeds or SEEDS), args.jobs)
+        for name in courses if not args.no_keep else ():
+            keep_course(name, traced[name])
+            if name == "MP4SR Fig. 3":
+                draw_curves()
         if chosen:
             rows = measure(chosen, data, tuple(args.seeds or SEEDS), args.jobs)
             if not args.no_keep:
@@ -583,7 +615,7 @@ def main() -> None:
     if not args.no_keep:
         draw()
     elif not args.draw_only and args.data == "bazaar" and chosen:
-        draw(KEPT / PAGE.name, rows)
+        draw(KEPT / PAGE.name, rows, traced)
         print(f"its page: {KEPT / PAGE.name}")
     if missing:
         raise SystemExit(f"These failed, see above: {', '.join(missing)}")

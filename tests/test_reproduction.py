@@ -52,6 +52,37 @@ def test_new_rows_take_the_place_of_old_ones(tmp_path, monkeypatch):
     assert kept[1:] == [["bazaar", "MICRO Table 4", 0.5], ["bazaar", "PAMD Table 3", 0.25]]
 
 
+def test_a_course_takes_the_place_of_its_own_set(tmp_path, monkeypatch):
+    file = tmp_path / "course.csv"
+    monkeypatch.setitem(reproduction.COURSES, "X", reproduction.Course(file, None, ()))
+    for data, loss in (("bazaar", 1.0), ("films", 2.0), ("bazaar", 3.0)):
+        reproduction.keep_course("X", pd.DataFrame({"data": [data], "loss": [loss]}))
+    assert pd.read_csv(file).to_numpy().tolist() == [["bazaar", 3.0], ["films", 2.0]]
+    other = {"X": pd.DataFrame({"data": ["bazaar"], "loss": [9.0]})}
+    say = lambda rows: f"loss {rows['loss'].iloc[0]:g}"  # noqa: E731
+    assert reproduction._drawn("A", "X", say, {}, "!") == {"A": "loss 3!", "A real": "films: loss 2"}
+    assert reproduction._drawn("A", "X", say, other) == {"A": "loss 9", "A real": "films: loss 2"}
+
+
+def test_courses_in_words():
+    rows = [(n, s, start, e, 8.0 - e, 7.0 - e / 10 - gap * (start == "pre-trained"))
+            for n, gap in ((1, 0.5), (3, 0.1)) for s in range(3) for start in ("pre-trained", "random start")
+            for e in (1, 2)]  # fmt: skip
+    curves = pd.DataFrame(rows, columns=["layers", "seed", "start", "epoch", "train", "test"])
+    curves["test"] += 1e-3 * curves["seed"] * (curves["start"] == "pre-trained") / curves["layers"]
+    said = reproduction._curves(curves)
+    assert "1 layer: **agrees** (6.301 against 6.800 nats at training losses 6.00-6.00, p < 0.001)" in said
+    assert "more so with 3 layers than with 1: **reversed** (-0.399 nats, p < 0.001). *3 seeds" in said
+    assert "**not told apart** (6.300 against 6.800" in reproduction._curves(curves[curves["seed"] == 0])
+    falls = {"PAMD": [4.0, 0.0, 0.0, 0.0], "PAMD-CON": [4.0, 3.0, 2.0, 0.0]}
+    rows = [(s, k, e + 1, loss, 0.5) for s in range(2) for k, run in falls.items() for e, loss in enumerate(run)]
+    rows = pd.DataFrame(rows, columns=["seed", "label", "epoch", "loss", "seconds"])
+    rows.loc[(rows["seed"] == 1) & (rows["label"] == "PAMD") & (rows["epoch"] == 2), "loss"] = 0.3
+    said = reproduction._converged(rows)
+    assert said.startswith("**not told apart**: after 2.5 epochs instead of 4.0 (p = 0.205); 38 % less epochs, 38 % ")
+    assert "(one seed)" in reproduction._converged(rows[rows["seed"] == 0])
+
+
 def test_pairs_that_were_told_apart_are_named():
     study = STUDIES["MICRO Table 6"]
     values = {"Visual": (0.3, 0.4), "Textual": (0.302, 0.401), "Both": (0.5, 0.6)}
