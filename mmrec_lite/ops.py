@@ -53,14 +53,15 @@ def _tiles(n: int, symmetric: bool):
 
 
 class _Exponentials:
-    """Tiles of exp(x_i . y_j / temperature) for unit rows, written into one buffer that is used again.
+    """Tiles of exp(x_i . y_j / temperature) for unit rows, written into `scratch` (2, TILE^2), in whose dtype they are.
 
     The cosine is at most 1, so no exponential is above exp(1 / temperature), and the caller keeps that below e^30.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, temperature: float, dtype: torch.dtype):
+    def __init__(self, x: Tensor, y: Tensor, temperature: float, scratch: Tensor):
+        dtype = scratch.dtype
         self.x, self.y = (x / temperature).to(dtype), y.to(dtype)
-        self.buffer, self.weights = (self.x.new_empty(TILE * TILE) for _ in range(2))
+        self.buffer, self.weights = scratch
         self.ones = self.x.new_ones(TILE, 1)
         self.same = x is y
         self.narrow = dtype.itemsize <= 2  # too few digits to take the positives out of a sum again
@@ -187,9 +188,10 @@ class _PairwiseInfoNCE(torch.autograd.Function):
         ctx, views: Tensor, fused: Tensor, temperature: float, symmetric: bool, dtype: torch.dtype, each: float
     ) -> Tensor:
         m, n, _ = views.shape
-        cross = [_Exponentials(view, fused, temperature, dtype) for view in views]
-        inside = [_Exponentials(view, view, temperature, dtype) for view in views]
-        own = _Exponentials(fused, fused, temperature, dtype) if symmetric else None
+        scratch = views.new_empty(2, TILE * TILE, dtype=dtype)  # one for all: fresh memory costs its first touch
+        cross = [_Exponentials(view, fused, temperature, scratch) for view in views]
+        inside = [_Exponentials(view, view, temperature, scratch) for view in views]
+        own = _Exponentials(fused, fused, temperature, scratch) if symmetric else None
         positive = torch.linalg.vecdot(views, fused) / temperature  # (M, N)
         diagonal = positive.exp()
         alone = 1.0 if cross[0].narrow else 1.0 - each  # the positives count once; in wide sums they are `each` times
