@@ -90,7 +90,7 @@ tuning: env  ## choose the lecture settings again, on validation (about half an 
 table: env  ## measure the README's table on the shop, 5 seeds (long: one training at a time)
 	$(PY) -m tests.readme_table
 
-reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (hours; ARGS="--seeds 0 --no-keep": half an hour, into build/)
+reproduction: env  ## every table and figure of the papers on the shop, notebooks/REPRODUCTION.md (hours; ARGS="--seeds 0 --no-keep": twenty minutes, into build/)
 	$(PY) -m tests.reproduction $(ARGS)
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest of all.

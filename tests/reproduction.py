@@ -63,8 +63,8 @@ Every table and figure of the four papers: what the paper says, what came out on
 **reversed** when the difference of the means is larger than the noise (Fisher's least significant difference over labels and seeds, 95 %), else it is **not told apart**. A claim about *gains* (one lead
 is larger than another; of *declines*: in shares of the better one's value) has the difference of the two leads, seed by seed, and for noise half of its 95 % interval (Student's t).
 τ is Kendall's agreement of our order with the paper's on each of its data sets. Bazaar is small, its signal planted and the trainings short: a disagreement is a result about
-*this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared. One seed of every study
-(`make reproduction ARGS="--seeds 0 --no-keep"`, which draws its page into `build/reproduction`; courses of losses not among them) took 25 minutes on two cores with little else to do, before eight trainings of MP4SR's Figs. 4 to 7 were added.
+*this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared. One seed of every study and course
+(`make reproduction ARGS="--seeds 0 --no-keep"`, which draws its page into `build/reproduction`) took 20 and a half minutes on two cores with little else to do.
 
 **The command** of a line measures its rows again (with `--data amazon_giftcards` or `movielens_small_mm` those, where the raw data are); the lesson beside it draws them with `-p epochs 0 -p seeds N`. Without these two
 a lesson trains for a few epochs only, and its figures are others than here.
@@ -347,10 +347,10 @@ def _values(study: Study, part: pd.DataFrame) -> str:
 
 def _how(study: Study, part: pd.DataFrame) -> str:
     """Metric, seeds and noise."""
-    limit, seeds = noise(part), part["seed"].nunique()
+    limit, seeds = noise(part), _many(part["seed"].nunique())
     chance = f"noise {limit:.1f}" if study.metric.endswith("%") else f"noise {limit:.4f}"
     chance = chance if limit == limit else "no noise to compare with"
-    return f"{study.metric}, {seeds} seed{'s' if seeds > 1 else ''}, {chance}"
+    return f"{study.metric}, {seeds}, {chance}"
 
 
 def _tau(study: Study, part: pd.DataFrame) -> str:
@@ -418,7 +418,7 @@ def _curves(rows: pd.DataFrame) -> str:
     seeds = rows["seed"].nunique()
     return (
         f"pre-trained below random start, {'; '.join(said)}; more so with {most} layers than with {least}: **{verdict}** "
-        f"({-more.mean():+.3f} nats, {_p(chance)}). *{seeds} seeds, paired t-tests*"
+        f"({-more.mean():+.3f} nats, {_p(chance)}). *{_many(seeds)}, paired t-tests*"
     )
 
 
@@ -431,8 +431,12 @@ def _converged(rows: pd.DataFrame) -> str:
     saved = [1 - means[what]["PAMD"] / means[what]["PAMD-CON"] for what in ("epochs", "seconds")]
     return (
         f"**{verdict}**: after {means['epochs']['PAMD']:.1f} epochs instead of {means['epochs']['PAMD-CON']:.1f} ({_p(chance)}); "
-        f"{_less(saved[0])} epochs, {_less(saved[1])} time. *{len(seconds)} seeds, a paired t-test of the epochs*"
+        f"{_less(saved[0])} epochs, {_less(saved[1])} time. *{_many(len(seconds))}, a paired t-test of the epochs*"
     )
+
+
+def _many(seeds: int) -> str:
+    return f"{seeds} seed{'s' if seeds > 1 else ''}"
 
 
 def _less(share: float) -> str:
