@@ -23,8 +23,8 @@ HEAD = """# Speed and memory
 
 `make bench` measures and writes this page; `make bench ONLY=micro` measures one file's tables. Data are generated in
 the sizes of published sets (`worlds.py`); every row is a process of its own. **Compare ratios, not seconds**: machines
-differ and are shared, and ratios move with them: in three runs on two days "MICRO, exact" was 4.1, 2.7 and 2.9 times as
-fast as the first row, "1,024 sampled negatives" 39, 21 and 29 times.
+differ and are shared, and ratios move with them: in four runs on two days "MICRO, exact" was 4.1, 2.7, 2.9 and 2.5
+times as fast as the first row, "1,024 sampled negatives" 39, 21, 29 and 27 times.
 MiB is the peak of the whole process, the interpreter and its libraries among it.
 
 RecBole and cornac (`make peers` installs them, which `make bench` asks for) are timed beside ours, on our export of the
