@@ -9,7 +9,6 @@ import numbers
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from mmrec_lite.checkpoints import (
     named,
     read_checkpoint,
 )
-from mmrec_lite.data.batches import OnDevice
+from mmrec_lite.data.batches import remembering
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import check_candidates, evaluate
 from mmrec_lite.files import refuse_closed, write_tensors
@@ -268,8 +267,7 @@ class _Trainer:
         for batch in self.stage.batches(generator):
             batch, share, weight = parallel.take_share(batch, self.fabric.global_rank, self.fabric.world_size)
             with parallel.taking(share):
-                loss = partial(_remembering, self.stage.loss, batch) if isinstance(batch, OnDevice) else self.stage.loss
-                terms = self.module(loss, batch.to(self.fabric.device))
+                terms = self.module(remembering(self.stage.loss, batch), batch.to(self.fabric.device))
                 names = self.stage.term_names(terms, names, len(seen))
                 seen.append(torch.stack([terms[name].detach().float() for name in names]))
                 self.optimizer.zero_grad(set_to_none=True)
@@ -406,11 +404,6 @@ def _repeatable(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.utils.deterministic.fill_uninitialized_memory = filled
-
-
-def _remembering(loss: Callable[[Any], dict[str, Tensor]], drawn: OnDevice, batch: OnDevice) -> dict[str, Tensor]:
-    """Return the loss of a batch that knows how it was drawn: Fabric makes a new tuple where it converts numbers."""
-    return loss(batch.drawn_as(drawn))
 
 
 def _epoch_seed(seed: int, stage: int, epoch: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from .errors import DataError
 from .splits import Split
 
-__all__ = ["OnDevice", "PairBatches", "Triples", "sent"]
+__all__ = ["OnDevice", "PairBatches", "Triples", "remembering", "sent"]
 
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
@@ -43,6 +43,11 @@ class OnDevice:
         """The same batch on the CPU: as it was drawn, if it came from there."""
         drawn = self.__dict__.get("_drawn", self)
         return drawn if drawn[0].device.type == "cpu" else type(self)(*(part.cpu() for part in self))
+
+
+def remembering(loss: Callable[[Any], dict[str, Tensor]], drawn: Any) -> Callable[[Any], dict[str, Tensor]]:
+    """Return the loss of copies of a batch that know how it was drawn: Fabric makes new tuples in other precisions."""
+    return (lambda batch: loss(batch.drawn_as(drawn))) if isinstance(drawn, OnDevice) else loss
 
 
 class _Triples(NamedTuple):

@@ -16,6 +16,7 @@ from mmrec_lite.data import MultimodalDataset, load, split
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods import create
 from mmrec_lite.methods.sequences import SequenceMethod
+from mmrec_lite.options import check_option
 from mmrec_lite.training import fit
 
 __all__ = [
@@ -91,8 +92,9 @@ def loss_curves(
 def measured_curves(data: str = "bazaar", name: str = "loss_curves") -> pd.DataFrame:
     """Return the curves that `make reproduction` measured on a data set: "loss_curves" or "pretraining_curves".
 
-    Raises ``ValueError`` for a data set that they were not measured on.
+    Raises ``ValueError`` for another name and for a data set that they were not measured on.
     """
+    check_option("measured_curves", "name", name, ("loss_curves", "pretraining_curves"))
     with (resources.files("mmrec_lite.experiments") / f"{name}.csv").open(encoding="utf-8") as opened:
         rows = pd.read_csv(opened)
     own = rows[rows["data"] == data].reset_index(drop=True)

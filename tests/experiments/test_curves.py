@@ -201,6 +201,8 @@ def test_the_measured_curves_begin_lower_where_pretrained():
         ValueError, match="pretraining_curves was not measured on 'tiktok', only on amazon_giftcards, ba"
     ):
         measured_curves("tiktok", "pretraining_curves")
+    with pytest.raises(ValueError, match="name = 'curves' is unknown; choose 'loss_curves' or"):
+        measured_curves(name="curves")
 
 
 def test_a_pretraining_has_converged_when_nearly_all_of_its_fall_is_done():
