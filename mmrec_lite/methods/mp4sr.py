@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,14 @@ VARIANTS = Literal[
 
 
 _ITEMS = 1024  # items of a large catalogue whose sentences are attended to at a time
+
+
+class _Places(NamedTuple):
+    """Where some items' sentences lie; kept on the CPU, since what it holds shapes a step."""
+
+    which: slice | Tensor  # the vectors that any of the items has, (N,); a slice need not be copied
+    index: Tensor  # (R, L) into those, -1 for padding
+    filled: Tensor  # (S,) entries of the flattened index that are no padding
 
 
 class MP4SRConfig(SequenceConfig):
@@ -119,6 +127,7 @@ class MP4SR(SequenceMethod):
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
             self._index[name] = index
+        self._catalogue: dict[str, list[_Places]] = {}  # where the sentences of all items lie
         widths = {name: content.vectors.shape[1] for name, content in contents.items()}
         if c.variant == "Shared" and len(set(widths.values())) > 1:
             raise ValueError(
@@ -146,14 +155,27 @@ class MP4SR(SequenceMethod):
         Returns vectors (N, width), the items' index (R, L) into them, -1 for padding, and which entries of the
         flattened index are none (S,).
         """
-        vectors, index = getattr(self, f"vectors_{name}"), getattr(self, f"index_{name}")
-        known = self._index[name]
         if items is not None:
-            known = known[items.cpu()]
-            used, place = known[known >= 0].unique(return_inverse=True)
-            vectors, index = vectors[self.here(used)], self.here(known.masked_scatter(known >= 0, place))
-        filled = self.here((known >= 0).flatten().nonzero().squeeze(1))
-        return vectors.to(self.encoder(name).attention.first.weight.dtype), index, filled
+            return self._read(name, self._places(self._index[name][items.cpu()]))
+        index = self._index[name]
+        filled = (index >= 0).flatten().nonzero().squeeze(1)
+        return self._read(name, _Places(slice(None), index, filled))
+
+    @staticmethod
+    def _places(known: Tensor) -> _Places:
+        """Find where the sentences of some rows (R, L) of the index lie."""
+        told = known >= 0
+        filled = told.flatten().nonzero().squeeze(1)
+        used, place = known[told].unique(return_inverse=True)
+        first, last = (int(used[0]), int(used[-1])) if len(used) else (0, -1)
+        which = slice(first, last + 1) if last - first == len(used) - 1 else used  # side by side they need no copy
+        return _Places(which, known.masked_scatter(told, place), filled)
+
+    def _read(self, name: str, places: _Places) -> tuple[Tensor, Tensor, Tensor]:
+        which = places.which if isinstance(places.which, slice) else self.here(places.which)
+        vectors = getattr(self, f"vectors_{name}")[which]
+        dtype = self.encoder(name).attention.first.weight.dtype
+        return vectors.to(dtype), self.here(places.index), self.here(places.filled)
 
     def encoder(self, name: str) -> ContentEncoder:
         """A modality's encoder; the one that all share where variant="Shared"."""
@@ -171,13 +193,20 @@ class MP4SR(SequenceMethod):
             return encoder(*self.content(name, items))
         index = index if items is None else index[self.here(items)]
 
-        def fuse(block: Tensor) -> Tensor:
-            return encoder.attention(*self.content(name, block))[0]
+        def fuse(places: _Places) -> Tensor:
+            return encoder.attention(*self._read(name, places))[0]
 
-        blocks = (torch.arange(self.n_items) if items is None else items).split(_ITEMS)
         once_more = {"use_reentrant": False, "preserve_rng_state": False}  # attention draws no random numbers
-        fused = torch.cat([checkpoint(fuse, block, **once_more) for block in blocks])
+        fused = torch.cat([checkpoint(fuse, places, **once_more) for places in self._blocks(name, items)])
         return encoder.experts(fused) * (index >= 0).any(dim=1, keepdim=True)
+
+    def _blocks(self, name: str, items: Tensor | None) -> list[_Places]:
+        """Where the sentences of many items lie, a block after the other; for all items it is found once."""
+        if items is not None:
+            return [self._places(block) for block in self._index[name][items.cpu()].split(_ITEMS)]
+        if name not in self._catalogue:
+            self._catalogue[name] = [self._places(block) for block in self._index[name].split(_ITEMS)]
+        return self._catalogue[name]
 
     # Sections 3.3.1, 3.3.3, 3.3.4 and 3.4: pre-training -------------------------------------------------------------
 

@@ -185,7 +185,15 @@ def test_items_that_lack_a_modality_do_not_count_when_it_is_standardized(split):
     torch.testing.assert_close(there.std(0, correction=0), torch.ones(there.shape[1]))
 
 
-def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients(split, monkeypatch):
+@pytest.mark.parametrize("together", [True, False])
+def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients(split, monkeypatch, together):
+    """An item's sentences beside one another, as most data sets have them, or anywhere; some items have none."""
+    shop, rng = split.dataset, np.random.default_rng(0)
+    index = np.where(rng.integers(3, size=shop.n_items)[:, None] > np.arange(2), 0, -1)  # none, one or two
+    told = index.ravel() >= 0
+    index.ravel()[told] = np.arange(told.sum()) if together else rng.permutation(told.sum())
+    told = IndexedVectors(rng.normal(size=(told.sum(), 6)).astype(np.float16), index.astype(np.int32))
+    split = mm.split(shop.replace(sequences=shop.sequences | {"sentences": told}), "leave-one-out")
     results = []
     for blocks in (False, True):
         if blocks:
@@ -199,6 +207,9 @@ def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients
         results.append((z.detach(), gradient, model.encoders["text"].experts.experts.weight.grad))
     assert results[0][1].abs().sum() > 0
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+    assert isinstance(model._blocks("text", None)[0].which, slice) == together
+    monkeypatch.setattr(model, "_places", None)  # where the sentences of all items lie is not looked for twice
+    assert torch.equal(model.item_vectors("text"), z)
 
 
 def test_vectors_stay_as_they_are_stored(split):
