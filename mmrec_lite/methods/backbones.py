@@ -163,7 +163,7 @@ class MF(VectorMethod):
     def loss(self, batch: Triples) -> dict[str, Tensor]:
         """Return the terms `bpr` and `l2` of one batch."""
         scores = pair_scores(*self.vectors(), batch)
-        return {"bpr": bpr_loss(*scores), "l2": self.config.l2 * batch_l2(self.backbone, batch)}
+        return {"bpr": bpr_loss(*scores), "l2": batch_l2(self.backbone, batch, self.config.l2)}
 
     @torch.no_grad()
     def embeddings(self) -> dict[str, Tensor]:
@@ -171,9 +171,12 @@ class MF(VectorMethod):
         return {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1].clone()}
 
 
-def batch_l2(backbone: Backbone, batch: Triples) -> Tensor:
-    """Half the squared length of the batch's ID embeddings per triple -> scalar."""
-    return embedding_l2(backbone.user[batch.users], backbone.item[batch.positives], backbone.item[batch.negatives])
+def batch_l2(backbone: Backbone, batch: Triples, weight: float) -> Tensor:
+    """Half the squared length of the batch's ID embeddings per triple, times its weight -> scalar."""
+    if weight == 0:  # the term's gradient would be as large as the embedding tables, and all zeros
+        return backbone.user.new_zeros(())
+    rows = backbone.user[batch.users], backbone.item[batch.positives], backbone.item[batch.negatives]
+    return weight * embedding_l2(*rows)
 
 
 class NGCF(MF):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import numbers
 import re
@@ -205,7 +206,7 @@ class Method(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the method's tensors are."""
-        return next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        return next((t.device for t in itertools.chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     def here(self, tensor: Tensor) -> Tensor:
         """Return a tensor where the method's are, without waiting for a GPU (`data.batches.sent`)."""

@@ -204,7 +204,7 @@ class MICRO(VectorMethod):
                 terms["contrast"] = c.beta * self.contrast(views, fused)
         u = user[batch.users]
         scores = [(u * item[chosen]).sum(1) for chosen in (batch.positives, batch.negatives)]
-        return {"bpr": bpr_loss(*scores), **terms, "l2": c.l2 * batch_l2(self.backbone, batch)}
+        return {"bpr": bpr_loss(*scores), **terms, "l2": batch_l2(self.backbone, batch, c.l2)}
 
     def stages(self) -> list[Stage]:
         """One stage: everything together."""

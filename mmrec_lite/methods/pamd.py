@@ -248,7 +248,7 @@ class PAMD(Method):
         users = self.head.users(batch.users, user[batch.users])
         scores = [self.head.pairs(users, tuple(part[half] for part in side)) for half in place.chunk(2)]
         loss = (bpr_loss if self.config.objective == "pairwise" else pointwise_loss)(*scores)
-        return {"bpr": loss, "l2": self.config.l2 * batch_l2(self.backbone, batch)}
+        return {"bpr": loss, "l2": batch_l2(self.backbone, batch, self.config.l2)}
 
     def stages(self) -> list[Stage]:
         """`pretrain` on the items' content, then `recommend` on the interactions."""

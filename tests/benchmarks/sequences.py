@@ -2,8 +2,8 @@
 
 python -m tests.benchmarks.sequences pretrain mp4sr FOLDER --batches 8
 
-Beside the library's MP4SR and SASRec stand plain ones, as one writes them down first and as the released programs do:
-every prefix is a row padded to 50, and everything about an item is computed again at every position it stands in.
+Beside the library's MP4SR and SASRec stand plain ones, which compute what the released programs do: every prefix is a
+row padded to 50, and MP4SR's experts adapt an item at every position it stands in.
 """
 
 from __future__ import annotations
@@ -90,47 +90,55 @@ class PlainSASRec(_PaddedPrefixes, SASRec):
 
 
 class PlainMP4SR(_PaddedPrefixes, MP4SR):
-    """MP4SR on padded prefixes: attention and experts, one after the other, at every position."""
+    """MP4SR's steps as the released program computes them, on padded prefixes.
+
+    Every item's sentences, filled up with zeros, are attended to once a step and without gradient; the experts, one
+    after the other, work at every position, and besides on all items.
+    """
 
     name = "mp4sr-plain"
 
-    def plain_items(self, name, items):
-        vectors, index, _ = self.content(name)
-        own = index[items]
-        told = vectors[own.clamp(min=0)] * (own >= 0).unsqueeze(-1)  # (N, L, width), zeros where there is none
-        layer = self.encoder(name)
-        logits = layer.attention.second(layer.attention.first(told))
-        weights = logits.masked_fill((own < 0).unsqueeze(-1), torch.finfo(logits.dtype).min).softmax(dim=1)
-        fused = (weights * told).sum(dim=1)
-        gates, experts, out = layer.experts.gates(fused), layer.experts, 0
+    def __init__(self, split, config, seed):
+        super().__init__(split, config, seed)
+        self.told = {}
+        for name in self.modalities:
+            vectors, index, _ = self.content(name)
+            self.told[name] = vectors[index.clamp(min=0)] * (index >= 0).unsqueeze(-1)  # (I, L, width)
+
+    @torch.no_grad()
+    def fused(self, name):
+        layer, told, index = self.encoder(name).attention, self.told[name], self._index[name]
+        logits = layer.second(layer.first(told)).masked_fill((index < 0).unsqueeze(-1), -1e30)  # released: not masked
+        return (logits.softmax(dim=1) * told).sum(dim=1)
+
+    def adapted(self, name, fused):
+        experts, out = self.encoder(name).experts, 0
+        gates, count = experts.gates(fused), len(experts.scale)
         for k, (weight, bias) in enumerate(
-            zip(
-                experts.experts.weight.chunk(len(experts.scale)),
-                experts.experts.bias.chunk(len(experts.scale)),
-                strict=True,
-            )
+            zip(experts.experts.weight.chunk(count), experts.experts.bias.chunk(count), strict=True)
         ):
             one = F.dropout(F.linear(fused, weight, bias), experts.dropout, self.training)
-            out = out + gates[:, k, None] * F.layer_norm(one, one.shape[-1:], experts.scale[k], experts.shift[k])
+            out = out + gates[..., k, None] * F.layer_norm(one, one.shape[-1:], experts.scale[k], experts.shift[k])
         return out
 
     def pretrain_loss(self, batch, tables=None):
         items, ends, targets = self.prefixes(batch)
-        at = {n: self.plain_items(n, items.flatten()).unflatten(0, items.shape) for n in self.modalities}
+        fused = {name: self.fused(name) for name in self.modalities}
+        at = {name: self.adapted(name, fused[name][items]) for name in self.modalities}
         mixed = complementary_mixup(at["text"], at["image"], 0.25)
         h = {n: self.last(x, ends) for n, x in zip(self.modalities, mixed, strict=True)}
         terms = {}
         for name, other in (("text", "image"), ("image", "text")):
             a, b = self.project(name, h[name]), self.project(name, h[other])
-            terms[f"nip {name}"] = next_item_loss(a, b, self.plain_items(name, targets), targets)
+            terms[f"nip {name}"] = next_item_loss(a, b, self.adapted(name, fused[name])[targets], targets)
             terms[f"cmcl {name}"] = self.config.lam * cross_modal_loss(a, b, targets)
         return terms
 
     def recommend_loss(self, batch, tables=None):
         items, ends, targets = self.prefixes(batch)
-        everything = torch.arange(self.n_items)
-        tables = torch.stack([self.plain_items(n, everything) for n in self.scored]) + self.item
-        at = [self.plain_items(n, items.flatten()).unflatten(0, items.shape) + self.item[items] for n in self.scored]
+        fused = {name: self.fused(name) for name in self.scored}
+        tables = torch.stack([self.adapted(name, fused[name]) for name in self.scored]) + self.item
+        at = [self.adapted(name, fused[name][items]) + self.item[items] for name in self.scored]
         return next_item_cross_entropy(torch.stack([self.last(x, ends) for x in at]), tables, targets)
 
 

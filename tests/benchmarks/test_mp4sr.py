@@ -8,9 +8,9 @@ from tests.benchmarks import sequences
 from tests.benchmarks.process import in_a_process
 
 CASES = {
-    "pretrain": {"MP4SR, padded prefixes": ("mp4sr-plain", 2), "MP4SR": ("mp4sr", 12)},
+    "pretrain": {"MP4SR as released, plain loop": ("mp4sr-plain", 2), "MP4SR": ("mp4sr", 12)},
     "recommend": {
-        "MP4SR, padded prefixes": ("mp4sr-plain", 2),
+        "MP4SR as released, plain loop": ("mp4sr-plain", 2),
         "MP4SR": ("mp4sr", 8),
         "SASRec, padded prefixes": ("sasrec-plain", 3),
         "SASRec": ("sasrec", 12),

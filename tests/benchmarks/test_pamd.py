@@ -16,6 +16,8 @@ BATCH = {"batch_size": 1024}
 EPOCHS = {
     "PAMD as released, plain loop": ("pamd-plain", RELEASED | BATCH, 6),
     "PAMD as released": ("pamd", RELEASED | BATCH, 30),
+    "PAMD as released, plain loop, batches of 100": ("pamd-plain", RELEASED | {"batch_size": 100}, 60),
+    "PAMD as released, batches of 100": ("pamd", RELEASED | {"batch_size": 100}, 300),
     "PAMD as released, encoders frozen": ("pamd", RELEASED | BATCH | {"encoder_lr": 0}, 60),
     "PAMD": ("pamd", BATCH, 30),
     "PAMD, encoders frozen": ("pamd", BATCH | {"encoder_lr": 0}, 60),

@@ -72,7 +72,8 @@ def test_l2_is_that_of_the_batchs_embeddings(split):
     total = 0.0
     for u, i, j in zip(*batch, strict=True):
         total += sum(float(v.detach().square().sum()) for v in (backbone.user[u], backbone.item[i], backbone.item[j]))
-    assert batch_l2(backbone, batch).item() == pytest.approx(total / 2 / 5, rel=1e-5)
+    assert batch_l2(backbone, batch, 0.1).item() == pytest.approx(0.1 * total / 2 / 5, rel=1e-5)
+    assert batch_l2(backbone, batch, 0).item() == 0 and not batch_l2(backbone, batch, 0).requires_grad
 
 
 def test_nothing_but_training_interactions_is_in_the_graph(split):
