@@ -16,11 +16,13 @@ BATCH = {"batch_size": 1024}
 EPOCHS = {
     "PAMD as released, plain loop": ("pamd-plain", RELEASED | BATCH, 6),
     "PAMD as released": ("pamd", RELEASED | BATCH, 30),
-    "PAMD as released, plain loop, batches of 100": ("pamd-plain", RELEASED | {"batch_size": 100}, 60),
-    "PAMD as released, batches of 100": ("pamd", RELEASED | {"batch_size": 100}, 300),
     "PAMD as released, encoders frozen": ("pamd", RELEASED | BATCH | {"encoder_lr": 0}, 60),
     "PAMD": ("pamd", BATCH, 30),
     "PAMD, encoders frozen": ("pamd", BATCH | {"encoder_lr": 0}, 60),
+}
+OWN_BATCHES = {  # the released program's
+    "PAMD as released, plain loop": ("pamd-plain", RELEASED | {"batch_size": 100}, 60),
+    "PAMD as released": ("pamd", RELEASED | {"batch_size": 100}, 300),
 }
 SAMPLED = {
     "PAMD as released, plain loop": ("pamd-plain", RELEASED),
@@ -49,6 +51,13 @@ def test_the_plain_loop_scores_what_the_method_scores():
 @pytest.mark.parametrize("label", EPOCHS)
 def test_epoch(benchmark, folder, label):
     method, hyper, batches = EPOCHS[label]
+    in_a_process(benchmark, label, "pamd", "recommend", method, folder, hyper, "--batches", batches)
+
+
+@pytest.mark.benchmark(group="one epoch of PAMD's recommendation stage in batches of 100, Baby size")
+@pytest.mark.parametrize("label", OWN_BATCHES)
+def test_epoch_in_small_batches(benchmark, folder, label):
+    method, hyper, batches = OWN_BATCHES[label]
     in_a_process(benchmark, label, "pamd", "recommend", method, folder, hyper, "--batches", batches)
 
 
