@@ -85,7 +85,7 @@ def edges(graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return _row_of_edge(graph.crow_indices()), graph.col_indices(), values
 
 
-def _nearest(unit: Tensor, k: int, self_loops: bool) -> Tensor:
+def nearest_rows(unit: Tensor, k: int, self_loops: bool) -> Tensor:
     """Return the k nearest rows (I, k) by cosine; an item stands first in its own list, or not at all."""
     n = unit.shape[0]
     step = max(1, CHUNK_ELEMENTS // n)
@@ -156,7 +156,7 @@ def knn_graph(x: Tensor, k: int, self_loops: bool = True, method: str = "exact")
         if not bool(torch.isfinite(unit).all()):
             row = int((~torch.isfinite(unit).all(dim=1)).nonzero()[0, 0])
             raise ValueError(f"knn_graph: row {row} of x has NaN or infinite values; repair or mask that item")
-        search = _nearest if method == "exact" else nearly_nearest
+        search = nearest_rows if method == "exact" else nearly_nearest
         col = search(unit, k, self_loops).sort(dim=1).values.reshape(-1)
         crow = torch.arange(0, n * k + 1, k, device=x.device)
     weights = _EdgeDot.apply(unit, crow, col)

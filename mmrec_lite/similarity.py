@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from mmrec_lite.data import DataError, MultimodalDataset
-from mmrec_lite.graphs import knn_graph
+from mmrec_lite.graphs import nearest_rows
 
 __all__ = ["cosine_samples", "mean_cosines", "nearest_items", "users_with_similar_items"]
 
@@ -60,12 +60,10 @@ def users_with_similar_items(
         unit = unit[np.random.default_rng(seed or 0).permutation(len(unit))]
     if max(ks) >= len(unit):
         raise DataError(f"k = {max(ks)} neighbours were asked for, but only {len(unit)} items have {modality!r}.")
-    shares = {}
-    for k in ks:
-        graph = knn_graph(torch.from_numpy(unit), k, self_loops=False)
-        near = sp.csr_array(
-            (np.ones(len(graph.values())), graph.col_indices().numpy(), graph.crow_indices().numpy()), shape=graph.shape
-        )
+    shares, n = {}, len(unit)
+    for k in ks:  # by rank: a neighbour counts whatever its cosine
+        columns = nearest_rows(torch.from_numpy(unit), k, self_loops=False).numpy()
+        near = sp.csr_array((np.ones(n * k), columns.ravel(), np.arange(n + 1) * k), shape=(n, n))
         pairs = ((taken @ near).multiply(taken)).sum(axis=1)  # ordered pairs (i, j) of a user with j near i
         shares[k] = float((np.asarray(pairs) > 0).mean())
     return pd.Series(shares, name=modality).rename_axis("k")

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mmrec_lite import parallel
+from mmrec_lite._threads import ALONE
 from mmrec_lite.checkpoints import (
     CHECKPOINT_VERSION,
     CheckpointError,
@@ -101,7 +102,8 @@ def fit(
     `epochs` caps every stage, `stages` names those to train (default: all). `checkpoint` names a folder: the state is
     written there after every epoch, and a second call with the same model and split goes on where the first one
     ended, to the same final weights as without the break (all randomness of an epoch comes from seed, stage and
-    epoch; on a CPU the same number of threads adds up in the same order). `callback(row)` sees each epoch's row and
+    epoch; on a CPU the same number of threads adds up in the same order). A later call may raise `epochs`: the stage
+    that was under way goes on, those that were over stay as they are. `callback(row)` sees each epoch's row and
     ends the training by returning False. Ctrl-C restores the best state so far and leaves the history in
     `model.history`. `device` is "cpu", "cuda" or "auto", a CUDA GPU where there is one; `precision` is Lightning
     Fabric's ("bf16-mixed" ...; graphs are propagated in 32 bits in any case). `candidates` are those that validation
@@ -122,6 +124,7 @@ def fit(
     if epochs is not None and (not isinstance(epochs, numbers.Integral) or epochs < 0):
         raise ValueError(f"fit: epochs = {epochs!r}, but it is the most epochs of a stage, a whole number from 0.")
     check_candidates(candidates, split, "valid")
+    candidates = candidates if isinstance(candidates, str) else int(candidates)
     fabric = parallel.start(device, devices, precision)
     chosen = _choose(model, stages)
     state = _Progress()
@@ -245,11 +248,11 @@ class _Trainer:
         """Train one epoch and validate; return its row of the history."""
         started = time.perf_counter()
         state, stage = self.state, self.stage
-        decay = stage.lr_decay(state.epoch) if stage.lr_decay else 1.0
+        decay = float(stage.lr_decay(state.epoch)) if stage.lr_decay else 1.0
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * decay
         seed = _epoch_seed(self.model.seed, state.stage, state.epoch)
-        with _repeatable(self.fabric.device), _own_random_numbers(self.fabric.device, seed) as generator:
+        with ALONE, _repeatable(self.fabric.device), _own_random_numbers(self.fabric.device, seed) as generator:
             self.model.train()
             if stage.begin_epoch:
                 stage.begin_epoch(state.epoch)

@@ -57,6 +57,14 @@ def test_users_with_two_similar_items(small, k):
     assert users_with_similar_items(small, "x", [k])[k] == pytest.approx(sum(hits) / small.n_users)
 
 
+def test_the_most_similar_may_be_unlike(small):
+    """Rank counts: of twelve items the eleven others are the eleven nearest, also those of a negative cosine."""
+    unlike = min(combinations(np.flatnonzero(small.present["x"]).tolist(), 2), key=lambda pair: cosine(small, *pair))
+    data = small.replace(interactions=pd.DataFrame([(user, item) for user in range(9) for item in unlike],
+                                                   columns=["user", "item"]))  # fmt: skip
+    assert users_with_similar_items(data, "x", [1, 11]).tolist() == [0, 1]
+
+
 def test_samples_have_the_means(small):
     random, together = cosine_samples(small, "x", 50_000)
     means = mean_cosines(small, "x")

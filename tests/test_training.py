@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -100,6 +101,42 @@ def test_the_same_seed_gives_bit_identical_metrics_and_another_does_not(split):
 
     (first, a), (second, b), (_, c) = metrics(0), metrics(0), metrics(1)
     assert first == second and torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_two_trainings_in_two_threads_leave_one_another_alone(split):
+    """An explorer trains in a thread; whoever runs a cell besides gets the same numbers as without it."""
+
+    def train(seed):
+        model = mm.create("ngcf", split, seed=seed, dim=8, batch_size=16, lr=0.02, epochs=12, dropout=0.3)
+        mm.fit(model, split, progress=False)
+        return model
+
+    alone = [train(seed) for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(train, (1, 2)))
+    assert all(same_weights(a, b) for a, b in zip(alone, together, strict=True))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_seed_is_a_whole_number(split):
+    assert same_weights(mm.create("mf", split, seed=np.int64(3)), mm.create("mf", split, seed=3))
+    for seed in ("3", 2.0, True, -1, 2**70):
+        with pytest.raises(ValueError, match="but it is a whole number from 0"):
+            mm.create("mf", split, seed=seed)
+
+
+def test_numbers_of_numpy_are_written_into_checkpoints(split, tmp_path, monkeypatch):
+    model = make(split, "mf", epochs=1)
+    stages = [dataclasses.replace(stage, lr_decay=lambda epoch: np.float32(0.9) ** epoch) for stage in model.stages()]
+    monkeypatch.setattr(model, "stages", lambda: stages)
+    mm.fit(model, split, candidates=np.int64(10), checkpoint=tmp_path, progress=False)
+    assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("patience", [0, None, 1.5])
+def test_patience_is_a_number_of_epochs(split, patience):
+    with pytest.raises(ValueError, match="but it is a whole number of epochs from 1"):
+        dataclasses.replace(make(split, "mf").stages()[0], patience=patience)
 
 
 def test_the_surrounding_random_state_is_left_alone(split):

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ import torch
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 from tqdm.auto import tqdm
 
+from mmrec_lite._threads import ALONE
 from mmrec_lite.data import MultimodalDataset, load
 from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.studies import FEATURES
@@ -137,7 +137,6 @@ def _run_cell(
 # Cells of any kind, side by side ------------------------------------------------------------------------------------
 
 DIED = "the worker process died (out of memory, or killed)"
-ALONE = threading.RLock()  # PyTorch's random numbers are the process's: two cells in two of its threads would mix them
 _LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # Numba refuses a change once it has worked
 Cell = tuple[dict[str, Any], dict[str, Any]]  # what its row starts with; what the work is called with
 

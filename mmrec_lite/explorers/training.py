@@ -15,7 +15,6 @@ import ipywidgets as widgets
 import pandas as pd
 
 from mmrec_lite.data import Split
-from mmrec_lite.experiments.sweeps import ALONE
 from mmrec_lite.explorers.base import BUTTONS, LABEL, SLIDER, Explorer, one_of, within
 from mmrec_lite.methods import configure, create, method_class
 from mmrec_lite.plots.runs import run_curves
@@ -294,16 +293,15 @@ class TrainingExplorer(Explorer):
                 self.refresh()
                 drawn = time.monotonic()
 
-        with ALONE:  # a sweep's cells in another thread draw random numbers, too
-            model = create(run.settings["method"], self.split, profile=self.profile, seed=run.settings["seed"], **hyper)
-            model.register_forward_pre_hook(ask)  # the loop calls the model once a batch
-            if live:
-                self.refresh()
-            try:
-                history = fit(model, self.split, epochs=run.settings["epochs"], progress=False, callback=row_done)
-                run.state = next(reversed(history.stopped.values()), "nothing to train")
-            except _Cancelled:
-                run.state = "cancelled"
+        model = create(run.settings["method"], self.split, profile=self.profile, seed=run.settings["seed"], **hyper)
+        model.register_forward_pre_hook(ask)  # the loop calls the model once a batch
+        if live:
+            self.refresh()
+        try:
+            history = fit(model, self.split, epochs=run.settings["epochs"], progress=False, callback=row_done)
+            run.state = next(reversed(history.stopped.values()), "nothing to train")
+        except _Cancelled:
+            run.state = "cancelled"
         run.seconds = time.monotonic() - started
 
     # What is drawn -------------------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import torch
 
+from mmrec_lite._threads import ALONE
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods.base import (
     HyperparameterError,
@@ -54,6 +56,9 @@ def create(name: str, split: Split, *, profile: str = "paper", seed: int = 0, **
     >>> model = mm.create("micro", split, k=10, lam=0.7, modalities=("image", "text"), seed=0)
     """
     config = configure(name, profile, **hyper)
-    with torch.random.fork_rng(devices=[]):
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ValueError(f"create: seed = {seed!r}, but it is a whole number from 0 to 2^63 - 1.")
+    seed = int(seed)
+    with ALONE, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # weights are drawn on the CPU; a GPU's generator is left alone
         return method_class(name)(split, config, seed)

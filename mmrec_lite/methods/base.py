@@ -123,7 +123,8 @@ class Stage:
     validation metric of early stopping (None: train all epochs and keep the last state). `begin_epoch(epoch)` runs
     before each epoch. `n_batches`, the batches of an epoch, is for whoever wants to know; training does not need it.
 
-    Raises ``ValueError`` for an unknown optimiser or monitor, groups without weights or rate, and epochs below 0.
+    Raises ``ValueError`` for an unknown optimiser or monitor, groups without weights or rate, epochs below 0 and
+    patience below 1.
     """
 
     name: str
@@ -150,6 +151,8 @@ class Stage:
             )
         if not isinstance(self.epochs, numbers.Integral) or self.epochs < 0:
             raise ValueError(f"{where}: epochs = {self.epochs!r}, but it is a whole number from 0.")
+        if not isinstance(self.patience, numbers.Integral) or self.patience < 1:
+            raise ValueError(f"{where}: patience = {self.patience!r}, but it is a whole number of epochs from 1.")
         for number, group in enumerate(self.parameters):
             missing = [key for key in ("params", "lr") if not isinstance(group, dict) or key not in group]
             if missing:

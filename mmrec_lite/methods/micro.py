@@ -216,7 +216,7 @@ class MICRO(VectorMethod):
     @torch.no_grad()
     def embeddings(self) -> dict[str, Tensor]:
         """Return item representations (I, d): `id`, one a modality, `fused` and `final`."""
-        out = {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1]}
+        out = {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1].detach().clone()}
         if self.config.variant != "cf":
             views, fused, _ = self.fuse()
             out |= dict(zip(self.modalities, views, strict=True)) | {"fused": fused}

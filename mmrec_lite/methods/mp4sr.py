@@ -177,6 +177,11 @@ class MP4SR(SequenceMethod):
         dtype = self.encoder(name).attention.first.weight.dtype
         return vectors.to(dtype), self.here(places.index), self.here(places.filled)
 
+    def forget(self) -> None:
+        """Drop what is kept between scores, and where a catalogue's sentences lie: a modality may be switched off."""
+        super().forget()
+        self._catalogue = {}
+
     def encoder(self, name: str) -> ContentEncoder:
         """A modality's encoder; the one that all share where variant="Shared"."""
         return self.encoders[name if name in self.encoders else self.modalities[0]]

@@ -238,7 +238,11 @@ def test_without_features_micro_names_the_variant_that_works(split):
     bare = mm.split(split.dataset.replace(features={}), "ratio", seed=0)
     with pytest.raises(ValueError, match=r"data set 'tiny' has none.*variant='cf'"):
         make(bare)
-    assert make(bare, variant="cf").embeddings().keys() == {"id", "final"}
+    model = make(bare, variant="cf", backbone="mf")
+    kept = model.embeddings()
+    assert kept.keys() == {"id", "final"}
+    kept["final"].zero_()  # what is returned is nobody else's
+    assert model.backbone.item.abs().sum() > 0
 
 
 def test_what_a_variant_has_not_is_refused_in_a_sentence(split):

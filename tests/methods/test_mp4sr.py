@@ -208,8 +208,19 @@ def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients
     assert results[0][1].abs().sum() > 0
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
     assert isinstance(model._blocks("text", None)[0].which, slice) == together
-    monkeypatch.setattr(model, "_places", None)  # where the sentences of all items lie is not looked for twice
-    assert torch.equal(model.item_vectors("text"), z)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "_places", None)  # where the sentences of all items lie is not looked for twice
+        assert torch.equal(model.item_vectors("text"), z)
+
+
+def test_a_large_catalogue_scored_without_a_modality_has_it_again_afterwards(split, monkeypatch):
+    module = sys.modules["mmrec_lite.methods.mp4sr"]
+    monkeypatch.setattr(module, "CHUNK_ELEMENTS", 0)
+    monkeypatch.setattr(module, "_ITEMS", 7)
+    model, untouched, users = make(split).eval(), make(split).eval(), torch.arange(4)
+    with modalities_off(model, ["image"]):
+        assert not torch.equal(model.score(users), untouched.score(users))
+    assert torch.equal(model.score(users), untouched.score(users))
 
 
 def test_vectors_stay_as_they_are_stored(split):
