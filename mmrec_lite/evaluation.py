@@ -66,6 +66,12 @@ class Report:
             raise ValueError(f"slices: by = {by!r} is unknown; choose 'popularity' or 'length'.")
         k = self.check_k(k, "slices")
         bounds = sorted(edges if edges is not None else (0, 1, 3, 6, 11, 21))
+        if (
+            not bounds
+            or any(not isinstance(edge, int | np.integer) for edge in bounds)
+            or len(set(bounds)) < len(bounds)
+        ):
+            raise ValueError(f"slices: edges = {edges!r}, but they are different whole numbers, one or more.")
         users, items = self.split.pairs(self.part)
         row = np.searchsorted(self.per_user["user"].to_numpy(), users)
         ranked = np.where(self.hits[:, :k], self.top[:, :k], -1)
@@ -95,6 +101,10 @@ def _isin(users: np.ndarray, items: np.ndarray, in_users: np.ndarray, in_items: 
     keys = users * n_items + items
     place = np.minimum(np.searchsorted(known, keys), max(len(known) - 1, 0))
     return (known[place] == keys) & (items >= 0) if len(known) else np.zeros(keys.shape, dtype=bool)
+
+
+def _as_parts(mask: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (mask,) if isinstance(mask, str) else tuple(mask or ())
 
 
 def _mask_pairs(scores: Tensor, users: np.ndarray, split: Split, parts: Sequence[str]) -> None:
@@ -169,7 +179,7 @@ def evaluate(
     Ties go to the lower item index. Users without held-out items are left out.
     Raises ``ValueError`` for another part, candidates, ks or a split that the model was not made for.
     """
-    ks = check_ks(ks)
+    ks, mask = check_ks(ks), _as_parts(mask)
     if part not in ("train", "valid", "test"):
         raise ValueError(f"evaluate: part = {part!r} is unknown; choose 'valid' or 'test'.")
     if part in mask:
@@ -236,7 +246,7 @@ def best_items(
     model was not made for.
     """
     _check_split("recommend", model, split)
-    rows = np.asarray(users)
+    rows, mask = np.asarray(users), _as_parts(mask)
     if not np.issubdtype(rows.dtype, np.integer) or rows.size == 0 or rows.min() < 0 or rows.max() >= split.n_users:
         raise ValueError(
             f"recommend: users = {users!r}, but users are whole numbers from 0 to {split.n_users - 1}, the rows of the "
@@ -347,6 +357,11 @@ def compare(
     """
     from scipy import stats  # here, since it doubles the time to import the package
 
+    if a is None or b is None:
+        raise ValueError(
+            "compare: a result that was read from disk has no report; compare its per_user[metric] with the other's, "
+            "or run without save."
+        )
     if isinstance(a, Report) and isinstance(b, Report):
         _check_pair(a, b, metric)
         x, y = a.per_user[metric].to_numpy(), b.per_user[metric].to_numpy()

@@ -235,6 +235,23 @@ def test_a_model_of_other_data_is_refused(model):
         mm.evaluate(model, other)
 
 
+def test_a_part_to_mask_may_stand_alone(split, model):
+    one, listed = (mm.evaluate(model, split, mask=mask) for mask in ("train", ("train",)))
+    assert one.metrics == listed.metrics
+    pd.testing.assert_frame_equal(mm.recommend(model, split, mask="train"), mm.recommend(model, split, mask=("train",)))
+
+
+@pytest.mark.parametrize("edges", [(), ("a",), (0.5, 6.5), (1, 1)])
+def test_edges_of_slices_are_whole_numbers(split, model, edges):
+    with pytest.raises(ValueError, match="but they are different whole numbers"):
+        mm.evaluate(model, split).slices(edges=edges)
+
+
+def test_a_result_without_its_report_is_not_compared(split, model):
+    with pytest.raises(ValueError, match="read from disk has no report; compare its per_user"):
+        mm.compare(mm.evaluate(model, split), None)
+
+
 def test_slices_and_compare_refuse_nonsense(split, model):
     report = mm.evaluate(model, split, ks=(5,))
     with pytest.raises(ValueError, match="k = 20 is beyond the ranking's 5"):

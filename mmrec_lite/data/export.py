@@ -16,6 +16,10 @@ from .splits import PARTS, Split
 
 __all__ = ["to_mmrec", "to_recbole"]
 
+_MISSING = {  # pandas' words for a missing value, with which RecBole reads its files
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
+    "NaN", "None", "n/a", "nan", "null",
+}  # fmt: skip
 _FEATURE_NAMES = {"image": "image_feat.npy", "text": "text_feat.npy"}  # what MMRec's configuration calls them
 
 
@@ -52,15 +56,16 @@ def to_recbole(data: MultimodalDataset | Split, folder: str | Path) -> Path:
 
     A split becomes `name.train.inter`, `name.valid.inter`, `name.test.inter`, which RecBole takes by
     `benchmark_filename: ['train', 'valid', 'test']`. Ids are the original ones. Row i of `<modality>_feat.npy`
-    describes row i of `name.item`. The folder must be empty or new. Raises `DataError` for an id that no
-    cell can hold.
+    describes row i of `name.item`. The folder must be empty or new. A quotation mark that begins a text becomes an
+    apostrophe, for RecBole would read on to the next one. Raises `DataError` for an id that no cell can hold or that
+    RecBole reads as none, such as "NA", and for a column of the items with a colon.
     """
     split = isinstance(data, Split) or "split" in data.interactions
     data, part = _labelled(data)
     log = data.interactions
     _refuse_broken(data.users["user_id"], "user_id")
     _refuse_broken(data.items["item_id"], "item_id")
-    _refuse_broken(data.items.columns, "column of the items")
+    _refuse_broken(data.items.columns, "column of the items", also=":")
     table = pd.DataFrame(
         {
             "user_id:token": data.users["user_id"].to_numpy()[log["user"]],
@@ -77,7 +82,8 @@ def to_recbole(data: MultimodalDataset | Split, folder: str | Path) -> Path:
             items[f"{column}:float"] = values
         else:  # a tab or line break would end the cell
             words = values.astype(object).where(values.notna(), "").map(str)
-            items[f"{column}:token_seq"] = words.str.replace(r"\s+", " ", regex=True)
+            words = words.str.replace(r"\s+", " ", regex=True)
+            items[f"{column}:token_seq"] = words.str.replace(r'^ ?"', "'", regex=True)
 
     def write(folder: Path) -> None:
         for name, rows in _files(data.name, part, split):
@@ -107,13 +113,14 @@ def _files(name: str, part: np.ndarray, split: bool) -> list[tuple[str, np.ndarr
     return [(f"{name}.{word}.inter", np.flatnonzero(part == n)) for n, word in enumerate(PARTS)]
 
 
-def _refuse_broken(names: Iterable[str], what: str) -> None:
-    """Raise for a name that is empty or would end its cell: changed as texts are, it could be the name of another."""
-    odd = next((name for name in names if not name or set(name) & set("\t\r\n")), None)
+def _refuse_broken(names: Iterable[str], what: str, also: str = "") -> None:
+    """Raise for a name that RecBole would read as another one or none: changed, it could be the name of another."""
+    ends = set("\t\r\n" + also)
+    odd = next((n for n in names if not n or set(n) & ends or n.startswith('"') or n in _MISSING), None)
     if odd is not None:
         raise DataError(
-            f"export: the {what} {odd!r} is empty or holds a tab or line break, which RecBole's files cannot hold in a "
-            f"cell; rename it."
+            f"export: the {what} {odd!r} is empty, begins with a quotation mark, holds a tab or line break"
+            f"{' or a colon' if also else ''}, or reads as a missing value; RecBole's files cannot hold it. Rename it."
         )
 
 

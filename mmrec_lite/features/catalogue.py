@@ -41,13 +41,13 @@ def add_features(
 ) -> tuple[MultimodalDataset, PictureReport]:
     """Encode a data set's texts and pictures; returns it with them, and the report on the picture files.
 
-    With ``text``: the feature "text" (of `items["text"]`, else the title; an empty one is a missing modality), the
-    sequences "sentences" and, where `interactions` has reviews, "reviews". With ``image``: the feature "image" of the
-    pictures below `image_root`: those in the column `images` (several an item, separated by "|"), or in `image`, or by
-    item id in ``pictures``; with both and ``keywords`` > 0 the sequence "keywords", one of as many words a picture
-    (``vocabulary``: any words, else those of the texts; left out, as the card says, where the image encoder knows no
-    more than ``keywords`` of them), and a column of that name, " | " between an item's pictures. An item whose pictures
-    are all unusable loses them and lacks the modality. Vectors are stored in float16.
+    With ``text``: the feature "text" (of `items["text"]`, where that is empty the title; without either it is a missing
+    modality), the sequences "sentences" and, where `interactions` has reviews, "reviews". With ``image``: the feature
+    "image" of the pictures below `image_root`: those in the column `images` (several an item, separated by "|"), or in
+    `image`, or by item id in ``pictures``; with both and ``keywords`` > 0 the sequence "keywords", one of as many words
+    a picture (``vocabulary``: any words, else those of the texts; left out, as the card says, where the image encoder
+    knows no more than ``keywords`` of them), and a column of that name, " | " between an item's pictures. An item whose
+    pictures are all unusable loses them and lacks the modality. Vectors are stored in float16.
 
     Nothing of an earlier encoder stays beside this one's: a sequence that is not made here is encoded again from its
     wording, or left out, as the card's notes say; so are the keywords of pictures that are encoded again without
@@ -126,10 +126,10 @@ def _spoken(
 
 
 def _texts(data: MultimodalDataset) -> list[str]:
-    column = next((name for name in ("text", "title") if name in data.items), None)
-    if column is None:
-        return [""] * data.n_items
-    return [word.strip() for word in data.items[column].astype(object).fillna("").map(str)]
+    """An item's text, or its title where it has no text."""
+    there = [data.items[name].astype(object).fillna("").map(str) for name in ("text", "title") if name in data.items]
+    columns = [[word.strip() for word in column] for column in there] or [[""] * data.n_items]
+    return [next((word for word in words if word), "") for words in zip(*columns, strict=True)]
 
 
 def _names(data: MultimodalDataset, pictures: Mapping[str, Sequence[str]] | None) -> list[list[str]]:

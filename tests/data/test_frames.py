@@ -113,8 +113,22 @@ class TestUnderstood:
         shop = read_frames(log)
         assert shop.n_users == 3
         assert shop.card["notes"] == [
-            "users: 1 of 3 ids are another's but for capitals or spaces, as 'Ann@b.de' and 'ann@b.de '; kept apart"
+            "users: 1 of 3 ids are another's but for capitals, spaces or how accents are written, as 'Ann@b.de' and "
+            "'ann@b.de '; kept apart"
         ]
+        decomposed = log.assign(item=["caf\u00e9", "cafe\u0301", "b"])
+        assert [note[:19] for note in read_frames(decomposed).card["notes"]] == [
+            "users: 1 of 3 ids a",
+            "items: 1 of 3 ids a",
+        ]
+
+    def test_numbers_that_came_as_objects_or_categories_are_the_same_ids(self):
+        for kind in (object, "category", "float64"):
+            log = pd.DataFrame({"user": pd.Series([1.0, 2.0], dtype=kind), "item": pd.Series([10.0, 2.0], dtype=kind)})
+            shop = read_frames(log, pd.DataFrame({"item": [2, 10]}))
+            assert shop.users["user_id"].tolist() == ["1", "2"] and shop.items["item_id"].tolist() == ["2", "10"]
+        mixed = pd.DataFrame({"user": pd.Series(["a", 7.0], dtype=object), "item": [1, 2]})
+        assert set(read_frames(mixed).users["user_id"]) == {"a", "7"}
 
     def test_numbers_and_strings_of_one_id_meet(self):
         log = pd.DataFrame({"user": [1.0, 2.0], "item": [10, 2]})
@@ -647,3 +661,61 @@ def test_a_damaged_gzip_file_is_named(tmp_path, damage):
 def test_natural_order():
     assert natural_order(pd.Series(["10", "9", "010", "9"])) == ["9", "010", "10"]
     assert natural_order(pd.Series(["u10", "u9"])) == ["u10", "u9"]
+
+
+class TestWhatASpreadsheetDoes:
+    """Ids, dates and columns that come damaged: refused, with the row and what to do."""
+
+    def test_ids_shortened_to_powers_of_ten(self, tmp_path):
+        (tmp_path / "orders.csv").write_text("user;item\nb;1\n4,00638E+12;1\n4,00638E+12;2\n")
+        with pytest.raises(DataError, match=r"row 1 has user '4,00638E\+12', a long number .*\(2 such rows\)"):
+            read_frames(tmp_path / "orders.csv")
+        kept = read_frames(pd.DataFrame({"user": ["E+12", "4E+1x"], "item": ["a", "b"]}))
+        assert kept.users["user_id"].tolist() == ["4E+1x", "E+12"]
+
+    @pytest.mark.parametrize("blank", ["", "  "])
+    @pytest.mark.parametrize("side", ["user", "item"])
+    def test_blank_ids_are_nobody_s(self, tmp_path, side, blank):
+        log = pd.DataFrame({"user": ["a", "b", "c"], "item": ["x", "y", "z"]})
+        log.loc[1, side] = blank
+        log.to_parquet(tmp_path / "log.parquet")
+        for source in (log, tmp_path / "log.parquet"):
+            with pytest.raises(DataError, match=f"row 1 has no {side} \\(1 such rows\\)"):
+                read_frames(source)
+
+    @pytest.mark.parametrize(
+        "times", [[20240101120000, 20240102120000], [202401011200, 202401021200], [1, 99999999999]]
+    )
+    def test_dates_written_as_one_number(self, times):
+        log = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "timestamp": times})
+        with pytest.raises(DataError, match=r"a date without separators or|reads as 'order' but"):
+            read_frames(log)
+        in_ms = log.assign(timestamp=[1704110400000, 1704196800000])
+        assert read_frames(in_ms).interactions["timestamp"].tolist() == [1704110400, 1704196800]
+        assert len(read_frames(log.assign(timestamp=[20240101, 20240102])).interactions) == 2  # in order, no dates
+        assert len(read_frames(log.assign(timestamp=[202401011200, 202401021200]), time_unit="ms").interactions) == 2
+
+    def test_two_columns_of_one_name(self, tmp_path):
+        (tmp_path / "orders.csv").write_text("user,item,timestamp,timestamp\na,x,1,2\n")
+        with pytest.raises(DataError, match=r"orders.csv: two columns are called 'timestamp'"):
+            read_frames(tmp_path / "orders.csv")
+        twice = pd.DataFrame([["a", "x", "y"]], columns=["user", "item", "item"])
+        with pytest.raises(DataError, match="interactions: two columns are called 'item'"):
+            read_frames(twice)
+        with pytest.raises(DataError, match="items: two columns are called 'title'"):
+            read_frames(LOG, pd.DataFrame([["a", "x", "y"]], columns=["item", "title", "title"]))
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [({"item_key": "sku"}, "--item-key.*pass items="), ({"missing": "zero"}, "--missing.*pass features="),
+         ({"time_unit": "ms"}, "--time-unit.*name timestamp="), ({"title": "item"}, "pass items=... .--items"),
+         ({"text": ["item"]}, "pass items=... .--items")],
+    )  # fmt: skip
+    def test_options_that_have_nothing_to_work_on(self, options, told):
+        log = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"]})
+        with pytest.raises(DataError, match=told):
+            read_frames(log, **options)
+
+    def test_what_is_no_table(self):
+        with pytest.raises(DataError, match="interactions: give a file's name or a pandas data frame, not a list"):
+            read_frames([{"user": "a", "item": "x"}])

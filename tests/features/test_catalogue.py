@@ -112,3 +112,11 @@ def test_a_column_of_ones_own_is_kept_under_another_name(data):
             "mine",
             "items: the column keywords is now keywords_given, for keywords are the words of the pictures",
         ]
+
+
+def test_an_item_without_a_text_speaks_by_its_title(tmp_path):
+    titled = catalogue(tmp_path, text=["A red cup.", "", "  ", ""], title=["Cup", "Chair", "Hat", ""])
+    made, _ = add_features(titled, Cached())
+    assert made.present["text"].tolist() == [True, True, True, False]
+    alone, _ = add_features(catalogue(tmp_path, text=["A red cup.", "Chair", "Hat", ""]), Cached())
+    np.testing.assert_array_equal(made.features["text"], alone.features["text"])

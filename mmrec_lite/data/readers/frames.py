@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..storage import file_hash
 from .logs import FIRST, core_step, counted, k_core
 from .matrices import Matrix, check_rows, mark_missing, read_matrix
-from .pictures import match_pictures
+from .pictures import match_pictures, normal
 from .tables import (
     Source,
     ids_as_text,
@@ -88,18 +88,21 @@ def read_frames(
     table, table_name = read_table(interactions, "interactions", ids=(user, item, review or "review"))
     asked = {"timestamp": timestamp, "rating": rating, "review": review, "split": split}
     columns = _columns(table, table_name, {"user": user, "item": item}, asked)
+    _refuse_idle(columns, items, features, item_key, time_unit, missing)
     rows, finer, time = _rows(table, table_name, columns, time_unit)
     matrices = {modality: read_matrix(source, modality) for modality, source in features.items()}
     texts = [text] if isinstance(text, str) else list(text or ())
     as_text = [column for column in (*_TEXTS, title, image, *texts) if column is not None]
     catalogue, items_name = _catalogue(items, item_key or item, rows, matrices, as_text)
     check_rows(matrices, len(catalogue), items_name)
+    if items is None and (title is not None or texts):
+        raise DataError("title=... and text=... name columns of the items table; pass items=... (--items), too.")
     catalogue = _described(catalogue, items_name, title, texts)
     vectors, present, notes = mark_missing(matrices, missing)
     if images is not None:
         catalogue, note = match_pictures(images, catalogue, items_name, image)
         notes.append(note)
-    notes += _alike(rows["user"])
+    notes += _alike(rows["user"], "users") + _alike(catalogue["item_id"], "items")
     places = _places(rows["item"], catalogue, table_name, items_name, drop_unknown)
     known = places < len(catalogue)
     kept, counts = _kept(rows, places, known, table_name, drop_duplicates, min_user, min_item)
@@ -143,6 +146,20 @@ def _columns(table: pd.DataFrame, table_name: str, needed: dict, asked: dict) ->
         raise DataError(f"{table_name}: the table is empty; a data set needs at least one interaction.")
     found = {part: optional_column(table, table_name, column, part) for part, column in asked.items()}
     return needed | {part: column for part, column in found.items() if column is not None}
+
+
+def _refuse_idle(
+    columns: Mapping[str, str], items: object, features: Mapping, item_key: object, time_unit: object, missing: object
+) -> None:
+    """Raise for an option that has nothing to work on: whoever gave it expects something of it."""
+    idle = {
+        "item_key": item_key is not None and items is None and "it names the items table's column of ids; pass items=",
+        "time_unit": time_unit is not None and "timestamp" not in columns and "there are no times; name timestamp=",
+        "missing": missing is not None and not features and "it says what marks missing features; pass features=",
+    }
+    for option, why in idle.items():
+        if why:
+            raise DataError(f"{option}=... (--{option.replace('_', '-')}): {why}..., or leave it out.")
 
 
 def _rows(
@@ -226,17 +243,18 @@ def _sentences(pieces: Sequence[str]) -> str:
     return " ".join(ended + pieces[-1:])
 
 
-def _alike(users: pd.Series) -> list[str]:
-    """A note where ids differ in capitals or outer spaces alone, as e-mail addresses do: one person, counted as two."""
-    ids = pd.Series(pd.unique(users), dtype=object)
-    plain = ids.map(lambda name: name.strip().casefold())
+def _alike(column: pd.Series, what: str) -> list[str]:
+    """A note where ids differ in capitals, outer spaces or how accents are written alone: probably one, kept as two."""
+    ids = pd.Series(pd.unique(column), dtype=object)
+    plain = ids.map(lambda name: normal(name.strip().casefold()))
     again = plain.duplicated().to_numpy()
     if not again.any():
         return []
     row = int(again.argmax())
     pair = f"{ids[int((plain == plain[row]).to_numpy().argmax())]!r} and {ids[row]!r}"
     return [
-        f"users: {int(again.sum())} of {len(ids)} ids are another's but for capitals or spaces, as {pair}; kept apart"
+        f"{what}: {int(again.sum())} of {len(ids)} ids are another's but for capitals, spaces or how accents are "
+        f"written, as {pair}; kept apart"
     ]
 
 

@@ -30,6 +30,8 @@ _COUNTED = {1: "seconds", 10**3: "milliseconds", 10**6: "microseconds", 10**9: "
 _CUT_SHORT = (EOFError, zlib.error)  # a gzip file that ends early, or is damaged in the middle
 _UNREADABLE = (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, zipfile.BadZipFile)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")  # 1.234 is 1234 where the comma is the decimal sign
+_SHORTENED = re.compile(r"\d[.,]\d+E\+\d\d?", re.IGNORECASE)  # 4,00638E+12
+_COMPACT = "%Y%m%d%H%M"  # 202401311200, which reads as milliseconds of 1976
 _DOTTED = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?=$| )")  # day first; with slashes it may be the month
 _SYNONYMS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test"}
 
@@ -43,7 +45,10 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
     one.
     """
     if isinstance(source, pd.DataFrame):
+        _refuse_twins(source.columns.tolist(), what)
         return source.reset_index(drop=True), what
+    if not isinstance(source, str | Path):
+        raise DataError(f"{what}: give a file's name or a pandas data frame, not a {type(source).__name__}.")
     path = Path(source)
     if not path.is_file():
         raise DataError(f"{what}: there is no file {path}.")
@@ -71,6 +76,13 @@ def read_table(source: Source, what: str, ids: Sequence[str]) -> tuple[pd.DataFr
     raise DataError(f"{path.name}: a table is read from .parquet, .csv or .tsv (also with .gz); convert the file.")
 
 
+def _refuse_twins(names: Sequence[object], what: str) -> None:
+    """Raise where two columns have one name, as after a join: one of them would be taken without a word."""
+    twin = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twin is not None:
+        raise DataError(f"{what}: two columns are called {twin!r}; rename or drop one of them.")
+
+
 def _separator(path: Path) -> str:
     """What parts the column names: Excel writes semicolons where the comma is the decimal sign."""
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
@@ -79,6 +91,8 @@ def _separator(path: Path) -> str:
 
 
 def _read_text(path: Path, separator: str, ids: Sequence[str]) -> pd.DataFrame:
+    names = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False, index_col=False)
+    _refuse_twins([name for name in names.iloc[0] if name], path.name)  # pandas would call the second one another name
     # Without index_col=False pandas would silently take a first column without a name for row names.
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         return pd.read_csv(
@@ -238,17 +252,35 @@ def optional_column(table: pd.DataFrame, table_name: str, asked: str | None, usu
 
 def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
     """Original ids as strings: the numbers 12 and 12.0 are "12"; words, as text files hold, stay as they are."""
-    if values.isna().any():
-        row = int(np.argmax(values.isna().to_numpy()))
-        raise DataError(
-            f"{table_name}: row {row} has no {values.name} ({int(values.isna().sum())} such rows); "
-            f"give it one or drop the row."
-        )
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    values = values.infer_objects()  # numbers may have come as objects
+    _refuse_missing(values.isna().to_numpy(), values, table_name)
     if pd.api.types.is_float_dtype(values):
         numbers = values.to_numpy(dtype=np.float64)
         _refuse_inexact(numbers, values, table_name)
         values = values.astype(np.int64) if (numbers == np.round(numbers)).all() else values
-    return values.astype(object).map(str)
+    ids = values.astype(object).map(word)
+    distinct = pd.unique(ids)
+    if any(not name.strip() for name in distinct):
+        _refuse_missing((ids.str.strip() == "").to_numpy(), values, table_name)
+    if any(_SHORTENED.fullmatch(name) for name in distinct):
+        shortened = ids.map(lambda name: _SHORTENED.fullmatch(name) is not None).to_numpy()
+        row = int(shortened.argmax())
+        raise DataError(
+            f"{table_name}: row {row} has {values.name} {ids.iloc[row]!r}, a long number that a spreadsheet has "
+            f"shortened ({int(shortened.sum())} such rows): several ids may have become one. Format the column as text "
+            f"there and save it anew."
+        )
+    return ids
+
+
+def _refuse_missing(missing: np.ndarray, values: pd.Series, table_name: str) -> None:
+    if missing.any():
+        raise DataError(
+            f"{table_name}: row {int(missing.argmax())} has no {values.name} ({int(missing.sum())} such rows); "
+            f"give it one or drop the row."
+        )
 
 
 def _refuse_inexact(numbers: np.ndarray, values: pd.Series, table_name: str) -> None:
@@ -313,6 +345,8 @@ def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.nd
     if pd.api.types.is_numeric_dtype(values):
         numbers = whole_numbers(_plain(values), table_name, column)
         found = unit or _unit_of(numbers, table_name, column)
+        if unit is None and found != "order":
+            _refuse_compact(numbers, found, table_name, column)
         per_second, how = _PER_SECOND[found], {"order": "order only, no dates", "s": "seconds"}.get(found)
         how = f"column {column!r}: {how or found + ', floored to seconds'}"
     else:
@@ -342,6 +376,21 @@ def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
             f"holds with time_unit=... (--time-unit): {listing(TIME_UNITS)}."
         )
     return TIME_UNITS[sizes[low]]
+
+
+def _refuse_compact(numbers: np.ndarray, unit: str, table_name: str, column: str) -> None:
+    """Raise for dates written as numbers: their size would pass for a unit, in another year."""
+    late = numbers // _PER_SECOND[unit] >= LATEST_DATE
+    if not late.any() and unit == "ms":
+        dates = pd.to_datetime(pd.Series(numbers).astype(str), format=_COMPACT, errors="coerce")
+        late = np.full(len(numbers), bool(dates.notna().all()))
+    if late.any():
+        row = int(late.argmax())
+        raise DataError(
+            f"{table_name}: row {row} has {column} {numbers[row]}, a date without separators or, in {unit} since 1970, "
+            f"a time after 2099 ({int(late.sum())} such rows). Write dates as 2024-01-31T12:00, or say what the "
+            f"numbers count with time_unit=... (--time-unit): {listing(TIME_UNITS)}."
+        )
 
 
 def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
