@@ -118,7 +118,6 @@ class MP4SR(SequenceMethod):
         unread = {"-V": "text", "-T": "image"}.get(c.variant)
         self.scored = tuple(name for name in self.modalities if name != unread)
         contents = {name: item_sentences(data, name, c.variant == "ResNet-style") for name in self.modalities}
-        self._index: dict[str, Tensor] = {}  # stays on the CPU: how many sentences some items have shapes a step
         for name, content in contents.items():
             vectors = shared(content.vectors)  # as stored, often in 16 bits; a step makes 32 of what it needs
             if c.standardize:  # sentence vectors share a direction: raw, every item looks alike for many epochs
@@ -126,8 +125,7 @@ class MP4SR(SequenceMethod):
             self.register_buffer(f"vectors_{name}", vectors, persistent=False)
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
-            self._index[name] = index
-        self._catalogue: dict[str, list[_Places]] = {}  # where the sentences of all items lie
+        self.forget()  # nothing is kept yet
         widths = {name: content.vectors.shape[1] for name, content in contents.items()}
         if c.variant == "Shared" and len(set(widths.values())) > 1:
             raise ValueError(
@@ -178,9 +176,11 @@ class MP4SR(SequenceMethod):
         return vectors.to(dtype), self.here(places.index), self.here(places.filled)
 
     def forget(self) -> None:
-        """Drop what is kept between scores, and where a catalogue's sentences lie: a modality may be switched off."""
+        """Drop the tables, and look again which sentences there are: a modality may have been switched off."""
         super().forget()
-        self._catalogue = {}
+        # On the CPU: how many sentences some items have shapes a step.
+        self._index: dict[str, Tensor] = {name: getattr(self, f"index_{name}").cpu() for name in self.modalities}
+        self._catalogue: dict[str, list[_Places]] = {}  # where the sentences of all items lie
 
     def encoder(self, name: str) -> ContentEncoder:
         """A modality's encoder; the one that all share where variant="Shared"."""
