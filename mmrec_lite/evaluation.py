@@ -103,6 +103,13 @@ def _isin(users: np.ndarray, items: np.ndarray, in_users: np.ndarray, in_items: 
     return (known[place] == keys) & (items >= 0) if len(known) else np.zeros(keys.shape, dtype=bool)
 
 
+def _comparable(scores: Tensor) -> Tensor:
+    """Return a copy of scores in which none become equal that were not; half precision is widened."""
+    if not scores.is_floating_point():
+        return scores.double()
+    return scores.float() if scores.dtype.itemsize < 4 else scores.clone()
+
+
 def _as_parts(mask: str | Sequence[str] | None) -> tuple[str, ...]:
     return (mask,) if isinstance(mask, str) else tuple(mask or ())
 
@@ -141,7 +148,7 @@ def _ranked(
     step = 256 if not isinstance(candidates, str) else max(1, min(1024, CHUNK_ELEMENTS // split.n_items))
     for start in range(0, len(users), step):
         block = users[start : start + step]
-        scores = model.score(torch.from_numpy(block)).float().clone()
+        scores = _comparable(model.score(torch.from_numpy(block)))
         if scores.shape != (len(block), split.n_items):
             raise ValueError(
                 f"{model.name}.score gave {tuple(scores.shape)} for {len(block)} users, {split.n_items} items"
@@ -258,7 +265,7 @@ def best_items(
     model.eval()
     former = model.read_history(tuple(dict.fromkeys(("train", *mask))))
     try:
-        scores = model.score(torch.from_numpy(rows)).float().clone()
+        scores = _comparable(model.score(torch.from_numpy(rows)))
     finally:
         model.read_history(former)
     _mask_pairs(scores, rows, split, mask)
@@ -371,17 +378,17 @@ def compare(
         x, y = (np.asarray(values, dtype=np.float64) for values in (a, b))
     if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
         raise ValueError(f"compare: needs two equally long series of at least 2, got {x.shape} and {y.shape}.")
-    gap = x - y
+    gap = np.round(x - y, 12)  # 1 - 2/3 and 1/3 differ in their last bit: they are one gap, and of one rank
     out = {"difference": float(gap.mean()), "n": len(gap)}
     if np.ptp(gap) == 0:  # the t-test divides by the gaps' spread
         unknown = 1.0 if gap[0] == 0 else math.nan
         bound = 0.0 if gap[0] == 0 else math.nan
         return out | {"low": bound, "high": bound, "p_t": unknown, "p_wilcoxon": unknown}
-    test = stats.ttest_rel(x, y)
+    test = stats.ttest_1samp(gap, 0)
     interval = test.confidence_interval(confidence)
     return out | {
         "low": float(interval.low),
         "high": float(interval.high),
         "p_t": float(test.pvalue),
-        "p_wilcoxon": float(stats.wilcoxon(x, y).pvalue),
+        "p_wilcoxon": float(stats.wilcoxon(gap).pvalue),
     }

@@ -59,7 +59,7 @@ HEAD = """# Reproduction
 Every table and figure of the four papers: what the paper says, what came out on the embedded shop, where to rerun it. Made by `make reproduction` from measured rows
 (`mmrec_lite/experiments/measured.csv`); do not edit it by hand.
 
-**How to read it.** *Lecture* profile at full length. {seeds}; each cell ends with how many. A seed draws split, weights and batches; of PAMD's five folds it runs the first, of a new deal. A claim is a pair: the paper puts one above the other. It **agrees** or is
+**How to read it.** *Lecture* profile at full length. {seeds}; each cell ends with how many. A seed draws split, weights and batches (leave-one-out splits in one way only: there seeds vary the training); of PAMD's five folds it runs the first, of a new deal. A claim is a pair: the paper puts one above the other. It **agrees** or is
 **reversed** when the difference of the means is larger than the noise (Fisher's least significant difference over labels and seeds, 95 %), else it is **not told apart**. A claim about *gains* (one lead
 is larger than another; of *declines*: in shares of the better one's value) has the difference of the two leads, seed by seed, and for noise half of its 95 % interval (Student's t).
 τ is Kendall's agreement of our order with the paper's on each of its data sets. Bazaar is small, its signal planted and the trainings short: a disagreement is a result about

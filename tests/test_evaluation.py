@@ -247,6 +247,23 @@ def test_edges_of_slices_are_whole_numbers(split, model, edges):
         mm.evaluate(model, split).slices(edges=edges)
 
 
+def test_gaps_that_differ_in_their_last_bit_are_one_gap():
+    """1 - 2/3 and 1/3 - 0: a Wilcoxon test of gaps as large up as down finds nothing."""
+    a, b = np.r_[np.ones(50), np.zeros(50)], np.r_[np.full(50, 2 / 3), np.full(50, 1 / 3)]
+    assert mm.compare(a, b)["p_wilcoxon"] == pytest.approx(1)
+    assert np.isnan(mm.compare([0.3, 0.4, 0.5], [0.2, 0.3, 0.4])["p_t"])
+
+
+@pytest.mark.parametrize("step", [torch.tensor(1), torch.tensor(1e-9, dtype=torch.float64)])
+def test_scores_that_float32_cannot_tell_apart_are_ranked(split, step, monkeypatch):
+    model = mm.create("popularity", split)
+    scores = (1_700_000_000 if step == 1 else 1.0) + step * torch.arange(split.n_items)
+    monkeypatch.setattr(model, "score", lambda users: scores.repeat(len(users), 1))
+    unseen = np.setdiff1d(np.arange(split.n_items), split.pairs("train")[1][split.pairs("train")[0] == 0])
+    assert mm.recommend(model, split, 0, k=3)["item"].tolist() == unseen[::-1][:3].tolist()
+    assert (np.diff(mm.evaluate(model, split).top[:, :3]) < 0).all()
+
+
 def test_a_result_without_its_report_is_not_compared(split, model):
     with pytest.raises(ValueError, match="read from disk has no report; compare its per_user"):
         mm.compare(mm.evaluate(model, split), None)

@@ -17,6 +17,7 @@ import pytest
 import mmrec_lite as mm
 from mmrec_lite import experiments
 from mmrec_lite.experiments import runs
+from mmrec_lite.experiments.corpora import pretrained_part
 from mmrec_lite.methods import REGISTRY
 from mmrec_lite.methods.code import function_id
 from tests.tiny import tiny_shop
@@ -284,3 +285,13 @@ def test_a_damaged_row_is_refused_by_its_folder(tmp_path, content):
     (tmp_path / "mf-1" / "row.json").write_bytes(content)
     with pytest.raises(ValueError, match="mf-1"):
         experiments.collect(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", ["kfold", "cold-items"])
+def test_a_larger_corpus_does_not_see_what_is_tested(protocol):
+    settings = {"protocol": protocol, "split_seed": 0, "profile": "lecture", "seed": 0}
+    with (
+        pytest.raises(ValueError, match="pre-training on both would see what is tested"),
+        pretrained_part("mp4sr", mm.load("bazaar"), "both", settings),
+    ):
+        pass

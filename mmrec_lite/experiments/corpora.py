@@ -65,6 +65,13 @@ def _pretrain(
     corpus = join(parts) if len(parts) > 1 else parts[0]
     options = settings.get("split_options") or {}
     held = split(corpus, settings["protocol"], seed=settings["split_seed"], **options)
+    if len(parts) > 1:  # the first part's rows stand first
+        own = split(parts[0], settings["protocol"], seed=settings["split_seed"], **options)
+        if np.isin(np.concatenate([own.valid, own.test]), held.train).any():
+            raise ValueError(
+                f"pretrained_part: protocol {settings['protocol']!r} splits two halves together in another way than "
+                f"one alone: pre-training on both would see what is tested. Take 'leave-one-out'."
+            )
     model = create(method, held, profile=settings["profile"], seed=settings["seed"], **hyper)
     what = {"stage": "pretrain"} | ({"code": code} if (code := code_of(method_class(method))) else {})
     name = run_id(method, held, settings["seed"], model.config.model_dump(mode="json"), what)
