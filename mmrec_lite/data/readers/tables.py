@@ -265,13 +265,11 @@ def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
     if any(not name.strip() for name in distinct):
         _refuse_missing((ids.str.strip() == "").to_numpy(), values, table_name)
     if any(_SHORTENED.fullmatch(name) for name in distinct):
-        shortened = ids.map(lambda name: _SHORTENED.fullmatch(name) is not None).to_numpy()
-        row = int(shortened.argmax())
-        raise DataError(
-            f"{table_name}: row {row} has {values.name} {ids.iloc[row]!r}, a long number that a spreadsheet has "
-            f"shortened ({int(shortened.sum())} such rows): several ids may have become one. Format the column as text "
-            f"there and save it anew."
+        wrong = ids.map(lambda name: _SHORTENED.fullmatch(name) is not None).to_numpy()
+        remedy = (
+            "A spreadsheet shortened a long number, and several ids may have become one: format the column as text "
         )
+        _refuse(ids, wrong, "whole id", table_name, 0, remedy + "there and save it anew.")
     return ids
 
 
@@ -346,7 +344,7 @@ def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.nd
         numbers = whole_numbers(_plain(values), table_name, column)
         found = unit or _unit_of(numbers, table_name, column)
         if unit is None and found != "order":
-            _refuse_compact(numbers, found, table_name, column)
+            _refuse_compact(values, numbers, found, table_name)
         per_second, how = _PER_SECOND[found], {"order": "order only, no dates", "s": "seconds"}.get(found)
         how = f"column {column!r}: {how or found + ', floored to seconds'}"
     else:
@@ -378,19 +376,17 @@ def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
     return TIME_UNITS[sizes[low]]
 
 
-def _refuse_compact(numbers: np.ndarray, unit: str, table_name: str, column: str) -> None:
+def _refuse_compact(values: pd.Series, numbers: np.ndarray, unit: str, table_name: str) -> None:
     """Raise for dates written as numbers: their size would pass for a unit, in another year."""
     late = numbers // _PER_SECOND[unit] >= LATEST_DATE
     if not late.any() and unit == "ms":
         dates = pd.to_datetime(pd.Series(numbers).astype(str), format=_COMPACT, errors="coerce")
         late = np.full(len(numbers), bool(dates.notna().all()))
-    if late.any():
-        row = int(late.argmax())
-        raise DataError(
-            f"{table_name}: row {row} has {column} {numbers[row]}, a date without separators or, in {unit} since 1970, "
-            f"a time after 2099 ({int(late.sum())} such rows). Write dates as 2024-01-31T12:00, or say what the "
-            f"numbers count with time_unit=... (--time-unit): {listing(TIME_UNITS)}."
-        )
+    remedy = (
+        f"If it is a date without separators, write it as 2024-01-31T12:00; else say what the numbers count with "
+        f"time_unit=... (--time-unit): {listing(TIME_UNITS)}."
+    )
+    _refuse(values, late, f"likely number of {_COUNTED[_PER_SECOND[unit]]} since 1970", table_name, 0, remedy)
 
 
 def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
