@@ -1,4 +1,4 @@
-"""MP4SR's two stages and SASRec beside plain forms of themselves: a padded row a prefix, items encoded per position."""
+"""MP4SR's two stages and SASRec beside plain forms: a padded row a prefix, MP4SR's experts at every position."""
 
 from __future__ import annotations
 
