@@ -148,15 +148,16 @@ def results(
         raise DataError(
             f"--reference {reference} goes with --by: name the column that has this value, such as --by method."
         )
+    usual = ["recall@20", "ndcg@20"]
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        table, usual = collect(folder), ["recall@20", "ndcg@20"]
+        table = collect(folder)
+        shown = metric or [name for name in usual if name in table and form == "text" and out is None]
+        if by is not None:
+            table = printed(_as_words(table, by), metric or usual, by, reference=reference)
     for warning in told:
         typer.echo(f"mmrec: {printable(str(warning.message))}", err=True)
-    shown = metric or [name for name in usual if name in table and form == "text" and out is None]
-    if by is not None:
-        table = printed(_as_words(table, by), metric or usual, by, reference=reference)
-    elif shown:  # a file gets every column, a screen has no room for them
+    if by is None and shown:  # a file gets every column, a screen has no room for them
         for name in shown:
             _require_column(table, name)
         table = table[_settings(table) + shown]

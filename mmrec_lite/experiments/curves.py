@@ -68,7 +68,7 @@ def loss_curves(
 
     Columns: data, layers (of the transformer), seed, start, epoch, train (mean cross-entropy of the epoch's training
     cases, with dropout), test (that of the test items, without), both in nats. Nothing is stopped early. A seed decides
-    split, weights and batches.
+    weights and batches; the split (leave-one-out) is one for all.
 
     Source: MP4SR 3.4.3, Fig. 3.
     """

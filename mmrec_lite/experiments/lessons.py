@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmrec_lite.data.storage import file_hash
 from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.sweeps import run_cells
 from mmrec_lite.files import beside
@@ -55,7 +57,8 @@ def sweep_lesson(
 
     Each point becomes a folder below `save` with the executed `notebook.ipynb` and `row.json`: parameters, what the
     notebook gave to ``record``, seconds, and `error` where a cell failed (the notebook then ends there). Points that
-    this version of the kit finished are read, failed ones repeated. `jobs`, `threads` and `dask` are ``sweep``'s;
+    this version of the kit finished are read, failed ones repeated, and so are those whose files are others now: a text
+    that names a file or a folder stands for what is in it. `jobs`, `threads` and `dask` are ``sweep``'s;
     `timeout` is a cell's limit in seconds. The notebooks run in the caller's folder (a cluster's workers must have it,
     too), so that a relative path among the parameters means what it means there. NumPy's values reach them as Python's,
     tuples as lists, paths as strings.
@@ -78,7 +81,8 @@ def sweep_lesson(
     source = hashlib.sha256(notebook.read_bytes()).hexdigest()
     how = {"notebook": str(notebook.resolve()), "source": source, "save": str(Path(save).resolve()), "timeout": timeout}
     how["cwd"] = str(Path.cwd())
-    cells = [(dict(point), how | {"parameters": point}) for point in points]
+    contents = _contents(value for point in points for value in point.values())
+    cells = [(dict(point), how | {"parameters": point, "contents": contents}) for point in points]
     rows = run_cells(_execute, cells, jobs=jobs, threads=threads, dask=dask, progress=progress, desc=notebook.stem)
     return pd.DataFrame(rows)
 
@@ -108,6 +112,26 @@ def _plain(point: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(point, default=known))
 
 
+def _contents(values: Iterable[Any]) -> dict[str, str]:
+    """Return the hash of what is in each file and folder that a value names; hidden files and kept runs are left out.
+
+    A folder of kept runs (it has claims) is where a notebook writes to: it is another one after each run.
+    """
+    out: dict[str, str] = {}
+    for text in {value for value in values if isinstance(value, str) and value}:
+        place = Path(text).expanduser()
+        with contextlib.suppress(OSError, ValueError):  # ValueError: no name of a file at all
+            if place.is_file():
+                out[text] = file_hash(place)
+            elif place.is_dir() and not (place / ".claims").exists():
+                digest = hashlib.sha256()
+                for name in sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()):
+                    if not any(part.startswith(".") for part in name.split("/")):
+                        digest.update(f"{name}\0{file_hash(place / name)}\n".encode())
+                out[text] = digest.hexdigest()
+    return out
+
+
 def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
     """One point: read it, or run the notebook, write both files beside and rename."""
     import papermill
@@ -115,7 +139,8 @@ def _execute(how: dict[str, Any], _shared: None, wait: bool) -> dict[str, Any]:
     from mmrec_lite import __version__  # here: the package imports this module
 
     notebook, parameters = Path(how["notebook"]), how["parameters"]
-    key = json.dumps([__version__, how["source"], parameters], sort_keys=True, default=str)
+    named = {k: how["contents"][v] for k, v in parameters.items() if isinstance(v, str) and v in how["contents"]}
+    key = json.dumps([__version__, how["source"], parameters, *([named] if named else [])], sort_keys=True, default=str)
     name = f"{notebook.stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
     target = Path(how["save"]) / name
     if row := _finished(target):  # without a claim, since the folder may be closed to writing

@@ -51,10 +51,10 @@ def run_studies(
 ) -> pd.DataFrame:
     """Run studies; one row a study, label and seed, with the study's figure in `value`.
 
-    A seed decides split, weights and batches together, so that labels are paired by it. `protocol` takes the place of
-    the papers' ("given", where the data bring their split). `hyper` (epochs=5 ...) goes to every cell whose method has
-    it, unless its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s
-    options. Raises ``ValueError`` for a setting that no method of these studies has (but for `LENGTHS`).
+    A seed decides split, weights and batches together, so that labels are paired by it; leave-one-out and a given split
+    are the same for every seed, which then varies the training alone. `protocol` takes the place of the papers'
+    ("given", where the data bring their split). `hyper` (epochs=5 ...) goes to every cell whose method has it, unless
+    its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s options. Raises ``ValueError`` for a setting that no method of these studies has (but for `LENGTHS`).
     """
     check_seeds("run_studies", seeds)
     dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere
@@ -199,8 +199,9 @@ def noise(rows: pd.DataFrame, confidence: float = 0.95) -> float:
     """Return the smallest difference of two labels' means over seeds that is told from chance.
 
     Fisher's least significant difference: labels and seeds are taken as two factors (a seed's split is easier or harder
-    for all), what they leave over is chance; its spread times Student's t times sqrt(2 / seeds). Seeds that lack a
-    label's value are left out. NaN for one seed.
+    for all), what they leave over is chance; its spread times Student's t times sqrt(2 / seeds). Where all seeds have
+    one split (leave-one-out, given) the chance is that of training again, not of other users. Seeds that lack a label's
+    value are left out. NaN for one seed.
     """
     from scipy import stats
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ __all__ = ["FORMATS", "export", "mean_and_sd", "printed", "render", "settings_of
 
 METRICS = ("recall@20", "ndcg@20")
 SEEDS = ("seed", "split_seed")  # what the runs of a label may differ in
-_SETTINGS = ("method", "data", "protocol", "profile", "candidates", "ks", "pretrained", "code", "version mmrec_lite")
+_TEST = ("protocol", "candidates")  # with the split's options: what a run was tested on, whatever the method
+_SETTINGS = ("method", "data", "data hash", *_TEST, "profile", "ks", "pretrained", "code", "version mmrec_lite")
+_DUST = 1e-12  # of the mean: figures that are equal differ by their last bits
 _NOT_NAMED = ("id", "finished", "split", "split hash")  # differ from run to run, or say again what a setting says
 FORMATS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 
@@ -38,16 +41,22 @@ def summarise(
 ) -> pd.DataFrame:
     """Return mean, std, runs and the confidence interval `low`..`high` of the mean over seeds, one row a label.
 
-    The interval is Student's t; with a single run there is none (NaN). Raises ``ValueError`` where a label's runs
-    differ in more than the seed: those are no sample.
+    The interval is Student's t. Runs that share a split are not independent of each other: with several seeds on each
+    of several splits it is that of the splits' means. With one split for all it speaks of training it again, not of
+    other splits or users. There is none (NaN) for a single run, nor where nothing varies (ItemKNN on one split).
+    Raises ``ValueError`` where a label's runs differ in more than the seed: those are no sample.
     """
     from scipy import stats
 
-    groups = _sample(rows, [metric], by).groupby(by, sort=False)[metric]
-    table = groups.agg(["mean", "std", "size"]).rename(columns={"size": "runs"})
+    rows = _sample(rows, [metric], by)
+    table = rows.groupby(by, sort=False)[metric].agg(["mean", "std", "size"]).rename(columns={"size": "runs"})
+    draws = rows.set_index(by)[metric]
+    if seeds := _seeds(rows, by):
+        draws = rows.groupby([by, *_draws(rows, seeds)], sort=False, dropna=False)[metric].mean()
+    n, spread, middle = (draws.groupby(level=0, sort=False).agg(what) for what in ("size", "std", "mean"))
     with np.errstate(invalid="ignore", divide="ignore"):
-        reach = stats.t.ppf((1 + confidence) / 2, table["runs"] - 1) * table["std"] / np.sqrt(table["runs"])
-    return table.assign(low=table["mean"] - reach, high=table["mean"] + reach)
+        reach = (stats.t.ppf((1 + confidence) / 2, n - 1) * spread / np.sqrt(n)).where(spread > _DUST * middle.abs())
+    return table.assign(low=middle - reach, high=middle + reach)
 
 
 def versus(
@@ -60,12 +69,14 @@ def versus(
     """Test every label against a reference, paired by seed: difference, interval, p and p after Holm's correction.
 
     A pair has the same `seed` and the same `split_seed`, where the rows have both. A run that failed is left out. Pairs
-    that share a split are not independent of each other: with several seeds a split, p is too small.
+    that share a split are not independent of each other: with several seeds on each of several splits a split's mean
+    difference counts as one. With one split for all, training is the only chance there is, and a warning says so.
 
     One row a label but the reference: `difference` (label - reference), `low`, `high`, `p_t` (paired t-test),
-    `p_holm` (Holm over all rows: the chance of *any* false alarm among them stays below it), `n` pairs. NaN where
+    `p_holm` (Holm over all rows: the chance of *any* false alarm among them stays below it), `n` differences. NaN where
     nothing varies (see ``compare``). At least two seeds are needed. Raises ``ValueError`` for an unknown reference, one
-    that stands alone, or one that has no two seeds in common with a label.
+    that stands alone, one that has no two seeds in common with a label, or one that was tested on something else
+    (protocol, its options, or candidates).
     """
     from statsmodels.stats.multitest import multipletests  # a second to import
 
@@ -77,8 +88,15 @@ def versus(
         raise ValueError(f"versus: there is no {by} {reference!r}; there are {', '.join(map(str, labels))}.")
     if len(labels) == 1:
         raise ValueError(f"versus: no other {by} than {reference!r} has a {metric!r}; there is nothing to test.")
+    _refuse_other_tests(rows, reference, by)
     wide = rows.pivot(index=pair, columns=by, values=metric)  # refuses two runs of one cell
-    out = {}
+    draws, out = _draws(rows, pair), {}
+    if len(wide) > 1 and "split hash" in rows and rows["split hash"].nunique() == 1:
+        warnings.warn(
+            "versus: all runs have one split. Seeds vary the training alone, and p says whether training again would "
+            "change the order, not whether other users' orders would: for that, mm.compare takes two reports.",
+            stacklevel=2,
+        )
     for label in labels:
         if label == reference:
             continue
@@ -87,6 +105,12 @@ def versus(
             raise ValueError(
                 f"versus: {label!r} and {reference!r} have {len(both)} pairs of runs with the same "
                 f"{' and '.join(pair)}; a test needs 2 or more. Run both with the same seeds, or more."
+            )
+        both = both.groupby(level=draws).mean()
+        if len(both) < 2:
+            raise ValueError(
+                f"versus: {label!r} and {reference!r} have {draws[0]} {both.index[0]} alone in common, and another "
+                f"label has more; pairs that share a split count as one. Run both on two splits or more."
             )
         out[label] = compare(both[label].to_numpy(), both[reference].to_numpy(), metric, confidence)
     table = pd.DataFrame(out).T[["difference", "low", "high", "p_t", "n"]].rename_axis(by).astype({"n": int})
@@ -137,7 +161,10 @@ def render(table: pd.DataFrame, form: str, digits: int = 4) -> str:
         styler = styler.format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
         if not _named(table):
             styler = styler.hide(axis="index")
-        return styler.to_latex(hrules=True).replace("±", r"$\pm$")
+        written = styler.to_latex(hrules=True)
+        for sign, command in _SIGNS.items():  # which Styler leaves, and LaTeX's own fonts print as something else
+            written = written.replace(sign, command)
+        return written
     raise ValueError(f"there is no format {form!r}; choose one of {', '.join(FORMATS.values())}.")
 
 
@@ -164,6 +191,7 @@ def _cell(value: Any, digits: int) -> str:
     return " ".join(str(value).split()).replace("|", r"\|")
 
 
+_SIGNS = {"±": r"$\pm$", "<": r"$<$", ">": r"$>$", "|": r"\textbar{}"}
 _LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {c: "\\" + c for c in "&%$#_{}"}
@@ -214,6 +242,26 @@ def _sample(rows: pd.DataFrame, metrics: Sequence[str], by: str) -> pd.DataFrame
     if seeds and twice.any():
         _refuse_twice(rows[twice], by, seeds)
     return rows
+
+
+def _draws(rows: pd.DataFrame, pair: list[str]) -> list[str]:
+    """Return the columns that tell independent runs apart: the split's where there are several, or else all."""
+    return ["split_seed"] if "split_seed" in pair and rows["split_seed"].nunique() > 1 else pair
+
+
+def _refuse_other_tests(rows: pd.DataFrame, reference: str, by: str) -> None:
+    """Raise ``ValueError`` about the first label that was tested on something else than the reference."""
+    tested = [c for c in settings_of(rows) if c != by and (c in _TEST or str(c).startswith("split "))]
+    first = rows.groupby(by, sort=False)[tested].first().astype(str)  # a label's rows have one value each
+    there = rows.groupby(by, sort=False)[tested].count() > 0
+    for label in first.index:
+        for name in tested:
+            if there.loc[[label, reference], name].all() and first.loc[label, name] != first.loc[reference, name]:
+                raise ValueError(
+                    f"versus: {label!r} and {reference!r} were tested on different things, {name} = "
+                    f"{first.loc[label, name]} and {first.loc[reference, name]}: their seeds are no pairs. Compare "
+                    f"labels that share it, or test by={name!r}."
+                )
 
 
 def _varying(rows: pd.DataFrame, columns: Iterable[str]) -> list[str]:

@@ -60,6 +60,34 @@ def test_a_lesson_has_the_threads_of_its_sweep(lesson, tmp_path, monkeypatch):
     assert sweep_lesson(lesson, {"k": [1]}, tmp_path / "out", progress=False)["threads_seen"].tolist() == [1]
 
 
+def test_a_point_is_repeated_where_its_files_are_others(lesson, tmp_path, monkeypatch):
+    """A relative folder of another place, or the same one with new orders, once gave the former row."""
+    notebook = nbformat.read(lesson, 4)
+    read = "from pathlib import Path; from mmrec_lite.experiments import record\n"
+    notebook.cells[0].source = 'data: str = ""\nsave: str = ""'
+    notebook.cells[1:] = [new_code_cell(f"{read}record(orders=(Path(data) / 'orders.csv').read_text())")]
+    notebook.cells.append(new_code_cell("(Path(save) / '.claims').mkdir(parents=True, exist_ok=True)"))
+    notebook.cells.append(new_code_cell("(Path(save) / f'{len(list(Path(save).iterdir()))}.txt').touch()"))
+    nbformat.write(notebook, lesson)
+    for place in ("here", "there"):
+        (tmp_path / place / "shop").mkdir(parents=True)
+        (tmp_path / place / "shop" / "orders.csv").write_text(place)
+
+    def swept(place):
+        monkeypatch.chdir(tmp_path / place)
+        row = sweep_lesson(lesson, {"data": ["shop"], "save": ["kept"]}, tmp_path / "out", progress=False).iloc[0]
+        return row["orders"], row["id"]
+
+    first = swept("here")
+    assert first[0] == "here" and swept("here") == first  # though its own folder of kept runs has grown
+    (tmp_path / "here" / "shop" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "here" / "shop" / ".ipynb_checkpoints" / "orders-checkpoint.csv").touch()
+    assert swept("here") == first
+    assert swept("there")[0] == "there"
+    (tmp_path / "here" / "shop" / "orders.csv").write_text("new")
+    assert swept("here")[0] == "new"
+
+
 def test_what_jupyter_leaves_beside_a_notebook_stays(lesson, tmp_path):
     """Who looked into a point that failed can have it repeated; only what a killed sweep left is cleared away."""
     points = {"k": [7], "seed": [0]}
@@ -93,7 +121,9 @@ def test_results_are_collected_and_exported(tmp_path):
         mm.run("mf", tiny_shop(), seed=seed, save=tmp_path, dim=3, epochs=1)
         mm.run("random", tiny_shop(), seed=seed, save=tmp_path)
     assert mmrec("results", tmp_path, "--metric", "recall@20").output.count("\n") == 5
-    markdown = mmrec("results", tmp_path, "--by", "method", "--reference", "random", "--format", "markdown").output
+    told = mmrec("results", tmp_path, "--by", "method", "--reference", "random", "--format", "markdown")
+    assert told.stderr.startswith("mmrec: versus: all runs have one split.") and told.stderr.count("\n") == 1
+    markdown = told.stdout
     assert markdown.startswith("| method") and "±" in markdown and "p (Holm)" in markdown
     assert "Written to" in mmrec("results", tmp_path, "--out", tmp_path / "t.csv").output
     assert len(pd.read_csv(tmp_path / "t.csv")) == 4

@@ -74,6 +74,9 @@ def test_three_kinds_of_file(rows, tmp_path):
     tricky = pd.DataFrame({"recall@20 in %": ["0.1 ± 0.0"]}, index=pd.Index(["w/o_CIMA & more"], name="label"))
     latex = export(tricky, tmp_path / "t.tex").read_text()
     assert r"w/o\_CIMA \& more" in latex and r"0.1 $\pm$ 0.0" in latex and r"in \%" in latex and r"\toprule" in latex
+    signs = pd.DataFrame({"p | Holm": ["< 0.001", "a > b"]}, index=pd.Index(["k<5", "x"], name="k|l"))
+    latex = render(signs, "latex")  # in LaTeX's own fonts < prints as an exclamation mark upside down, | as a dash
+    assert r"$<$ 0.001" in latex and r"a $>$ b" in latex and r"p \textbar{} Holm" in latex and r"k\textbar{}l" in latex
     assert {p.name for p in tmp_path.iterdir()} == {"new", "t.md", "t.tex"}
     with pytest.raises(ValueError, match=r"t\.xlsx: a table is written as \.csv, \.md, \.tex"):
         export(table, tmp_path / "t.xlsx")
@@ -106,6 +109,7 @@ def test_points_of_a_grid_are_no_sample(rows):
         "set k",
         "split ratios",
         "data",
+        "data hash",
         "protocol",
         "profile",
         "candidates",
@@ -122,6 +126,14 @@ def test_runs_of_other_settings_are_no_sample_though_their_seeds_differ(rows, na
         with pytest.raises(ValueError, match=f"label 'micro' has 6 rows that differ in {name}, not in the seed alone"):
             call(mixed)
     apart = rows.assign(**{name: rows["label"], "split hash": rows["seed"], "split_seed": rows["seed"]})
+    if name in ("split ratios", "protocol", "candidates"):
+        with pytest.raises(
+            ValueError, match=f"'micro' and 'mf' were tested on different things, {name} = micro and mf"
+        ):
+            versus(apart, "mf")
+        assert len(versus(apart.drop(columns="label"), "mf", by=name)) == 2  # asked for by its name
+    else:
+        assert len(versus(apart, "mf")) == 2
     assert summarise(apart)["runs"].tolist() == [6, 6, 6]  # a split a seed is a sample
     assert summarise(rows.assign(pretrained=rows["seed"].astype(str)))["runs"].tolist() == [6, 6, 6]  # a file a seed
 
@@ -187,19 +199,42 @@ def split_rows():
 
 
 def test_pairs_have_the_same_seed_and_the_same_split(split_rows):
-    """Once only the first split's runs were tested, beside means over all."""
+    """Once only the first split's runs were tested, beside means over all; then two seeds of a split counted as two."""
     shuffled = split_rows.sample(frac=1, random_state=0)
-    for rows, n in ((split_rows, 6), (shuffled, 6), (split_rows[split_rows["seed"] == 1], 3)):
-        table = versus(rows, "a")
+    one_split = split_rows[split_rows["split_seed"] == 1]
+    for rows, runs, n in (
+        (split_rows, 6, 3), (shuffled, 6, 3), (split_rows[split_rows["seed"] == 1], 3, 3), (one_split, 2, 2),
+    ):  # fmt: skip
+        table, unit = versus(rows, "a"), "seed" if rows is one_split else "split_seed"
         assert table.index.tolist() == [name for name in rows["label"].unique() if name != "a"]
-        ordered = rows.sort_values(["seed", "split_seed"])
-        x, y = (ordered.loc[ordered["label"] == name, "recall@20"] for name in ("b", "a"))
-        assert table.loc["b", "n"] == n == summarise(rows).loc["b", "runs"]
+        x, y = (rows[rows["label"] == name].groupby(unit)["recall@20"].mean() for name in ("b", "a"))
+        assert table.loc["b", "n"] == n and summarise(rows).loc["b", "runs"] == runs
         assert table.loc["b", "p_t"] == pytest.approx(stats.ttest_rel(x, y).pvalue)
-    lost = split_rows.drop(index=split_rows.query("label == 'b' and seed == 1 and split_seed == 2").index)
-    assert versus(lost, "a")["n"].to_dict() == {"b": 5, "c": 6}
+        assert table.loc["b", "difference"] == pytest.approx((x - y).mean())
+        interval = stats.t.interval(0.95, n - 1, x.mean(), stats.sem(x))
+        np.testing.assert_allclose(summarise(rows).loc["b", ["low", "high"]].astype(float), interval)
+    lost = split_rows.query("label != 'b' or split_seed != 2")
+    assert versus(lost, "a")["n"].to_dict() == {"b": 2, "c": 3}
+    with pytest.raises(ValueError, match="'b' and 'a' have split_seed 0 alone in common"):
+        versus(split_rows.query("label != 'b' or split_seed == 0"), "a")
     with pytest.raises(ValueError, match="have none of the columns seed, split_seed to pair runs by"):
         versus(split_rows.drop(columns=["seed", "split_seed"]), "a")
+
+
+def test_seeds_on_one_split_say_that_training_alone_varies(rows):
+    one = rows.assign(**{"split hash": "one"})
+    with pytest.warns(UserWarning, match=r"all runs have one split\. Seeds vary the training alone.*mm\.compare"):
+        table = versus(one, "mf")
+    pd.testing.assert_frame_equal(table, versus(rows.assign(**{"split hash": rows["seed"]}), "mf"))
+
+
+def test_a_mean_that_nothing_varies_in_has_no_interval(rows):
+    """ItemKNN on one split is the same in every seed: an interval of width 0 would say that it is certain."""
+    still = rows.assign(**{"recall@20": np.where(rows["label"] == "mf", 0.1 + 0.2, rows["recall@20"])})
+    table = summarise(still)
+    assert table[["low", "high"]].isna().all(axis=1).tolist() == [False, True, False]
+    assert table.loc["mf", "mean"] == pytest.approx(0.3)
+    assert len(summarise(rows.drop(columns="seed")).dropna()) == 3  # runs without a seed are runs
 
 
 def test_a_label_without_another_is_not_tested(split_rows):
