@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mmrec_lite.data.errors import expect
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods.base import Method
 from mmrec_lite.metrics import NAMES, check_ks, hit_metrics, top_items
@@ -212,6 +213,8 @@ def evaluate(
 
 def _check_split(what: str, model: Method, split: Split) -> None:
     """Raise ``ValueError`` for a split that the model was not made for: it may have learned what is held out there."""
+    expect(what, model, Method, "mm.create() makes one, mm.run() returns one as result.model")
+    expect(what, split, Split, "pass the one that the model was made with")
     if (model.n_users, model.n_items) != (split.n_users, split.n_items):
         raise ValueError(
             f"{what}: the model knows {model.n_users} users and {model.n_items} items, "

@@ -28,6 +28,7 @@ from mmrec_lite.checkpoints import (
     read_checkpoint,
 )
 from mmrec_lite.data.batches import remembering
+from mmrec_lite.data.errors import expect
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import check_candidates, evaluate
 from mmrec_lite.files import refuse_closed, write_tensors
@@ -119,6 +120,8 @@ def fit(
     for a checkpoint that is damaged or not of this model, split, pre-trained part and version, or of other stages,
     ``ValueError`` for another split than the model's and for a loss that does not return the same terms every time.
     """
+    expect("fit", model, Method, "mm.create() makes one")
+    expect("fit", split, Split, "pass the one that the model was made with")
     if model.split_hash != split.hash:
         raise ValueError(f"fit: the model was made for another split than {split.name}; make it anew with mm.create().")
     if epochs is not None and (not isinstance(epochs, numbers.Integral) or epochs < 0):

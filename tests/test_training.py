@@ -49,6 +49,26 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(split, tmp_path, mon
     assert again.best == history.best and len(again.rows) == 6
 
 
+def test_what_stands_in_another_s_place_is_named():
+    """A name, a data set or a split where another of them belongs once ended in "has no attribute"."""
+    data = tiny_shop()
+    split = mm.split(data)
+    model = mm.create("popularity", split)
+    for call, sentence in [
+        (lambda: mm.split("bazaar"), r"split: 'bazaar' is no MultimodalDataset; mm\.load\(\) reads one"),
+        (lambda: mm.split(split), "split: a Split is no MultimodalDataset"),
+        (lambda: mm.create("mf", data), r"create: a MultimodalDataset is no Split; mm\.split\(\) makes one"),
+        (lambda: mm.fit("mf", split), r"fit: 'mf' is no Method; mm\.create\(\) makes one"),
+        (lambda: mm.fit(model, data), "fit: a MultimodalDataset is no Split; pass the one"),
+        (lambda: mm.evaluate("mf", split), r"evaluate: 'mf' is no Method; .* result\.model"),
+        (lambda: mm.evaluate(model, data), "evaluate: a MultimodalDataset is no Split"),
+        (lambda: mm.recommend(model, data, [0]), "recommend: a MultimodalDataset is no Split"),
+        (lambda: mm.run("mf", split), "load: a Split is no data set; take one, its name or its folder"),
+    ]:
+        with pytest.raises(mm.data.DataError, match=sentence):
+            call()
+
+
 def test_validation_ranks_the_candidates_that_are_asked_for(split):
     cold = mm.split(tiny_shop(n_users=60), "cold-items", seed=0)
     metric = "valid recall@1"

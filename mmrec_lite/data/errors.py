@@ -11,6 +11,13 @@ class DataError(ValueError):
     """Input that cannot be used; the message names table, row and remedy."""
 
 
+def expect(what: str, value: object, kind: type, remedy: str) -> None:
+    """Raise `DataError` for a value of another type, as where a name stands in the place of a data set."""
+    if not isinstance(value, kind):
+        shown = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise DataError(f"{what}: {shown} is no {kind.__name__}; {remedy}.")
+
+
 def first(items, limit: int = 3) -> str:
     """Show at most `limit` of `items`, and say how many there are beyond them."""
     items = list(items)

@@ -60,7 +60,10 @@ def part_of(data: MultimodalDataset, items: np.ndarray, least: int = 1, name: st
     planted truth go with them. Pictures stay where they are. Raises `DataError` where nobody took that many.
     """
     chosen = np.zeros(data.n_items, dtype=bool)
-    chosen[items] = True
+    try:
+        chosen[items] = True
+    except IndexError as error:
+        raise DataError(f"part_of: items is a mask of {data.n_items} or rows 0..{data.n_items - 1}: {error}.") from None
     user, item = (data.interactions[column].to_numpy() for column in ("user", "item"))
     kept = chosen[item]
     users = np.bincount(user[kept], minlength=data.n_users) >= max(least, 1)

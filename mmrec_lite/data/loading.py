@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .dataset import MultimodalDataset
@@ -17,6 +18,8 @@ def load(source: str | Path | MultimodalDataset) -> MultimodalDataset:
     """
     if isinstance(source, MultimodalDataset):
         return source
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(f"load: a {type(source).__name__} is no data set; take one, its name or its folder.")
     folder = Path(source)
     if source == "bazaar" or (source == Path("bazaar") and not folder.exists()):
         from .bazaar import load_bazaar

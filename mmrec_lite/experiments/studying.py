@@ -54,7 +54,8 @@ def run_studies(
     A seed decides split, weights and batches together, so that labels are paired by it; leave-one-out and a given split
     are the same for every seed, which then varies the training alone. `protocol` takes the place of the papers'
     ("given", where the data bring their split). `hyper` (epochs=5 ...) goes to every cell whose method has it, unless
-    its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s options. Raises ``ValueError`` for a setting that no method of these studies has (but for `LENGTHS`).
+    its recipe says otherwise. Cells that several studies share are trained once. The others are ``sweep``'s options.
+    Raises ``ValueError`` for a setting that no method of these studies has (but for `LENGTHS`).
     """
     check_seeds("run_studies", seeds)
     dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere

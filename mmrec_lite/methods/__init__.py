@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mmrec_lite._threads import ALONE
+from mmrec_lite.data.errors import expect
 from mmrec_lite.data.splits import Split
 from mmrec_lite.methods.base import (
     HyperparameterError,
@@ -56,6 +57,7 @@ def create(name: str, split: Split, *, profile: str = "paper", seed: int = 0, **
     >>> model = mm.create("micro", split, k=10, lam=0.7, modalities=("image", "text"), seed=0)
     """
     config = configure(name, profile, **hyper)
+    expect("create", split, Split, "mm.split() makes one of a data set, as in mm.create('micro', mm.split(data))")
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed < 2**63:
         raise ValueError(f"create: seed = {seed!r}, but it is a whole number from 0 to 2^63 - 1.")
     seed = int(seed)

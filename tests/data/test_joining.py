@@ -7,7 +7,7 @@ import pytest
 
 import mmrec_lite as mm
 from mmrec_lite.data import DataError, IndexedVectors
-from mmrec_lite.data.joining import join
+from mmrec_lite.data.joining import join, part_of
 from tests.methods.test_mp4sr import assert_took_over
 from tests.tiny import tiny_shop
 
@@ -21,6 +21,12 @@ def two():
         told = IndexedVectors(rng.normal(size=(9, 6)).astype(np.float32), index)
         shops.append(shop.replace(name=f"shop{n}", sequences={"sentences": told, "keywords": told}))
     return shops
+
+
+@pytest.mark.parametrize("items", [[30], [-31], np.ones(29, dtype=bool), [0.5], ["a"]])
+def test_items_that_are_not_there_are_no_part(items):
+    with pytest.raises(DataError, match=r"part_of: items is a mask of 30 or rows 0\.\.29: "):
+        part_of(tiny_shop(), items)
 
 
 def test_nothing_moves_but_the_numbers():

@@ -269,9 +269,13 @@ REFUSED = {
     "not given": (LONG, "given", {}, "brings no split of its own .* another protocol"),
     "ratios sum": (LONG, "ratio", {"ratios": (0.8, 0.1, 0.2)}, "three positive shares .* add up to 1"),
     "ratios zero": (LONG, "ratio", {"ratios": (0.8, 0.0, 0.2)}, "three positive shares"),
+    "ratios in words": (LONG, "ratio", {"ratios": "0.8"}, "ratios 0.8 must be three positive shares"),
+    "ratios partly in words": (LONG, "ratio", {"ratios": (0.8, "0.1", 0.1)}, "must be three positive shares"),
+    "one ratio": (LONG, "ratio", {"ratios": 0.8}, "ratios 0.8 must be three positive shares"),
     "few folds": (LONG, "kfold", {"folds": 2}, "folds=2 is too few"),
     "fold": (LONG, "kfold", {"fold": 5}, r"no fold 5; with folds=5 they are numbered 0\.\.4"),
     "cold": (LONG, "cold-items", {"cold": 1.0}, "cold=1.0 must be a share between 0 and 1"),
+    "cold in words": (LONG, "cold-items", {"cold": "0.2"}, "cold='0.2' must be a share between 0 and 1"),
     "cold too little": (LONG, "cold-items", {"cold": 0.05}, "valid part .* is empty .* Raise cold"),
     "empty ratio": (
         SHORT,
