@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import numbers
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mmrec_lite import parallel
+from mmrec_lite._random import epoch_seed, own_random_numbers, repeatable
 from mmrec_lite._threads import ALONE
 from mmrec_lite.checkpoints import (
     CHECKPOINT_VERSION,
@@ -254,8 +254,8 @@ class _Trainer:
         decay = float(stage.lr_decay(state.epoch)) if stage.lr_decay else 1.0
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * decay
-        seed = _epoch_seed(self.model.seed, state.stage, state.epoch)
-        with ALONE, _repeatable(self.fabric.device), _own_random_numbers(self.fabric.device, seed) as generator:
+        seed = epoch_seed(self.model.seed, state.stage, state.epoch)
+        with ALONE, repeatable(self.fabric.device), own_random_numbers(self.fabric.device, seed) as generator:
             self.model.train()
             if stage.begin_epoch:
                 stage.begin_epoch(state.epoch)
@@ -378,43 +378,6 @@ class _Trainer:
             state.setdefault(int(number), {})[entry] = tensor
         groups = copy.deepcopy(self.optimizer.state_dict()["param_groups"])
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-@contextlib.contextmanager
-def _own_random_numbers(device: torch.device, seed: int) -> Iterator[torch.Generator]:
-    """Draw from `seed` for a while: the generator yielded, and PyTorch's own for dropout and samplers inside a loss.
-
-    Only the generators that training draws from are set and put back: PyTorch's default would wake up every GPU.
-    """
-    on_cpu = device.type == "cpu"
-    with torch.random.fork_rng(devices=[]) if on_cpu else torch.random.fork_rng([device], device_type=device.type):
-        (torch.default_generator.manual_seed if on_cpu else torch.manual_seed)(seed)
-        yield torch.Generator().manual_seed(seed)
-
-
-@contextlib.contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """On a CPU: add up in one order, so that the same seed and threads give the same bits.
-
-    Else the gradient of `weight[index]`, large enough for several threads, is added up in whatever order they come.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a help to find bugs that costs time
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled
-
-
-def _epoch_seed(seed: int, stage: int, epoch: int) -> int:
-    """Derive an epoch's seed, so that a resumed run draws what an uninterrupted one would have drawn."""
-    return (seed * 1_000_003 + stage * 10_007 + epoch) % 2**63
 
 
 def _restore_progress(saved: dict[str, Any]) -> _Progress:

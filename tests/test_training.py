@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 
 import mmrec_lite as mm
 from mmrec_lite import parallel
+from mmrec_lite._random import own_random_numbers
 from mmrec_lite.files import read_tensors, write_tensors
 from mmrec_lite.methods.backbones import LightGCN
 from mmrec_lite.methods.base import Stage
-from mmrec_lite.training import CheckpointError, TrainingDiverged, _own_random_numbers, _Trainer, make_optimizer
+from mmrec_lite.training import CheckpointError, TrainingDiverged, _Trainer, make_optimizer
 from tests.tiny import tiny_shop
 
 
@@ -632,6 +633,6 @@ def test_random_numbers_on_the_cpu_wake_up_no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: pytest.fail(f"GPU {device} was asked"))
     before = torch.get_rng_state()
-    with _own_random_numbers(torch.device("cpu"), 3) as generator:
+    with own_random_numbers(torch.device("cpu"), 3) as generator:
         assert torch.equal(torch.rand(2), torch.rand(2, generator=generator))
     assert torch.equal(torch.get_rng_state(), before)

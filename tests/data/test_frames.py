@@ -18,7 +18,8 @@ from mmrec_lite.data import DataError, MultimodalDataset
 from mmrec_lite.data.readers import Filters, read_frames, tables
 from mmrec_lite.data.readers.logs import Log
 from mmrec_lite.data.readers.pictures import picture_paths, pictures_by_item
-from mmrec_lite.data.readers.tables import ids_as_text, natural_order, seconds, words
+from mmrec_lite.data.readers.tables import ids_as_text, natural_order, words
+from mmrec_lite.data.readers.timestamps import seconds
 
 LOG = pd.DataFrame(
     {

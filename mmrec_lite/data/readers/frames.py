@@ -26,11 +26,11 @@ from .tables import (
     read_table,
     refuse_repeats,
     require_column,
-    seconds,
     with_decimal_points,
     word,
     words,
 )
+from .timestamps import seconds
 
 _TEXTS = ("title", "text", "image")  # the items' columns that are text, whatever they are made of
 

@@ -13,7 +13,8 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .logs import Filters, Log, Parts, finish, usable_name
 from .matrices import Matrix, mark_missing, read_matrix
-from .tables import ids_as_text, log_times, number_column, readable, require_column, times_note, whole_column
+from .tables import ids_as_text, number_column, readable, require_column, whole_column
+from .timestamps import log_times, times_note
 
 LABELS = {0: "train", 1: "valid", 2: "test"}
 

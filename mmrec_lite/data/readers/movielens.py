@@ -13,7 +13,8 @@ from ..dataset import MultimodalDataset
 from ..errors import DataError
 from .logs import Filters, Log, Parts, finish, refuse_foreign, usable_name
 from .pictures import match_pictures
-from .tables import number_column, read_table, readable, require_column, time_column, whole_column
+from .tables import number_column, read_table, readable, require_column, whole_column
+from .timestamps import time_column
 
 _DAT = {"ratings": ["userId", "movieId", "rating", "timestamp"], "movies": ["movieId", "title", "genres"]}
 _REMEDY = "MovieLens' own files have it: fetch the file again, or call the right column so."

@@ -14,14 +14,12 @@ from .logs import Filters, Log, Parts, finish, refuse_foreign
 from .matrices import Matrix, mark_missing, read_matrix
 from .tables import (
     ids_as_text,
-    log_times,
     number_column,
     readable,
     refuse_repeats,
     require_column,
-    times_note,
-    told_unit,
 )
+from .timestamps import log_times, times_note, told_unit
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 BENCHMARK = ("train", "valid", "test")

@@ -1,8 +1,7 @@
-"""What readers share: tables from files, columns by name, ids as text, times in seconds."""
+"""What readers share: tables from files, columns by name, ids as text, numbers."""
 
 from __future__ import annotations
 
-import datetime
 import gzip
 import re
 import warnings
@@ -15,24 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..checks import PARTS, known_parts, whole_numbers
+from ..checks import PARTS, known_parts
 from ..errors import DataError, listing
-from ..times import EARLIEST_DATE, LATEST_DATE
 
 Source = str | Path | pd.DataFrame
 
-# What does a number of this size count? Seconds since 1970 lie in 10^8..10^11 from 1973 to 5138,
-# milliseconds in 10^11..10^14, and so on; smaller numbers are positions (0, 1, 2, ...): an order, no date.
-_BOUNDS = (EARLIEST_DATE, 10**11, 10**14, 10**17)
-TIME_UNITS = ("order", "s", "ms", "us", "ns")
-_PER_SECOND = {"order": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_COUNTED = {1: "seconds", 10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
 _CUT_SHORT = (EOFError, zlib.error)  # a gzip file that ends early, or is damaged in the middle
 _UNREADABLE = (OSError, ValueError, OverflowError, RuntimeError, pd.errors.ParserWarning, zipfile.BadZipFile)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")  # 1.234 is 1234 where the comma is the decimal sign
 _SHORTENED = re.compile(r"\d[.,]\d+E\+\d\d?", re.IGNORECASE)  # 4,00638E+12
-_COMPACT = "%Y%m%d%H%M"  # 202401311200, which reads as milliseconds of 1976
-_DOTTED = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?=$| )")  # day first; with slashes it may be the month
 _SYNONYMS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test"}
 
 
@@ -123,65 +113,17 @@ def whole_column(values: pd.Series, what: str, first_row: int = 0) -> list[int]:
     """A column of whole numbers; `DataError` names the first row, counted from `first_row`, that has none."""
     if values.dtype.kind == "i":
         return values.tolist()
-    numbers = _numbers(values)
+    numbers = as_numbers(values)
     wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2.0**63) & (numbers == np.round(numbers)))
-    _refuse(values, wrong, "whole number", what, first_row)
+    refuse_rows(values, wrong, "whole number", what, first_row)
     return numbers.astype(np.int64).tolist()
-
-
-def time_column(values: pd.Series, what: str, first_row: int = 0) -> list[int]:
-    """A column of seconds since 1970, or of mere positions; times after 2099 were counted in another unit."""
-    numbers = whole_column(values, what, first_row)
-    wrong = np.array([not 0 <= number < LATEST_DATE for number in numbers], dtype=bool)
-    _refuse(values, wrong, "number of seconds between 1970 and 2099", what, first_row)
-    return numbers
-
-
-def log_times(values: pd.Series, what: str, unit: str | None) -> tuple[list[int], int]:
-    """A log's times as whole numbers, and how many of them a second has (of fractions: 10^9, so that they order rows).
-
-    They count in `unit`, else in the unit that the size of all numbers suggests (`told_unit`). Raises as `time_column`.
-    """
-    _check_unit(unit, what)
-    numbers = _numbers(values)
-    wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2.0**63))
-    _refuse(values, wrong, "number", what, 0)
-    per_second = _PER_SECOND[unit or told_unit([values])]
-    wrong = ~((numbers >= 0) & (numbers < LATEST_DATE * per_second))
-    remedy = (
-        f"Correct or drop these rows, or say in which unit all rows count with time_unit=... (--time-unit): "
-        f"{listing(TIME_UNITS)}."
-    )
-    _refuse(values, wrong, f"number of {_COUNTED[per_second]} between 1970 and 2099", what, 0, remedy)
-    if values.dtype.kind in "iu":
-        return values.tolist(), per_second
-    whole, finer = np.floor(numbers).astype(np.int64), 10**9 // per_second
-    rest = ((numbers - whole) * finer).astype(np.int64)
-    return ((whole * finer + rest).tolist(), 10**9) if rest.any() else (whole.tolist(), per_second)
-
-
-def told_unit(columns: Sequence[pd.Series]) -> str:
-    """The unit that all numbers of all columns read as by their size, or seconds where they read as several."""
-    sizes = {int(size) for values in columns for size in np.unique(_sizes(_numbers(values)))}
-    return TIME_UNITS[sizes.pop()] if len(sizes) == 1 else "s"
-
-
-def _sizes(numbers: np.ndarray) -> np.ndarray:
-    return np.searchsorted(_BOUNDS, np.abs(numbers), side="right")
-
-
-def times_note(per_second: int) -> list[str]:
-    """What a card says of times finer than seconds."""
-    if per_second == 1:
-        return []
-    return [f"times: {per_second:,} a second; rows sorted by them, since whole seconds do not hold their order"]
 
 
 def number_column(values: pd.Series, what: str, first_row: int = 0, empty: bool = False) -> list[float]:
     """A column of numbers that float32 can hold; with `empty` some may be missing (NaN). Raises as `whole_column`."""
-    numbers = _numbers(values)
+    numbers = as_numbers(values)
     wrong = ~(np.abs(numbers) <= float(np.finfo(np.float32).max))
-    _refuse(values, wrong & ~(values.isna().to_numpy() & empty), "number", what, first_row)
+    refuse_rows(values, wrong & ~(values.isna().to_numpy() & empty), "number", what, first_row)
     return numbers.tolist()
 
 
@@ -207,13 +149,14 @@ def with_decimal_points(values: pd.Series, what: str) -> pd.Series:
     return numbers.astype(np.float64)
 
 
-def _numbers(values: pd.Series) -> np.ndarray:
+def as_numbers(values: pd.Series) -> np.ndarray:
+    """A column as float64; NaN where a cell is no number (True and False are none)."""
     if values.dtype.kind == "b":
         return np.full(len(values), np.nan)
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _refuse(
+def refuse_rows(
     values: pd.Series,
     wrong: np.ndarray,
     kind: str,
@@ -221,6 +164,7 @@ def _refuse(
     first_row: int,
     remedy: str = "Correct or drop these rows.",
 ) -> None:
+    """Raise where a row is `wrong`: name the first one, its value, and how many there are."""
     if wrong.any():
         row = int(wrong.argmax())
         value = values.iloc[row]
@@ -269,7 +213,7 @@ def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
         remedy = (
             "A spreadsheet shortened a long number, and several ids may have become one: format the column as text "
         )
-        _refuse(ids, wrong, "whole id", table_name, 0, remedy + "there and save it anew.")
+        refuse_rows(ids, wrong, "whole id", table_name, 0, remedy + "there and save it anew.")
     return ids
 
 
@@ -328,82 +272,6 @@ def natural_order(ids: pd.Series | pd.Index) -> list[str]:
 def _by_number(name: str) -> tuple[int, str, str]:
     digits = name.lstrip("0")  # not int(name): Python refuses to read thousands of digits
     return len(digits), digits, name
-
-
-def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Times as whole seconds since 1970 (UTC), finer times if there are such, and a sentence for the card.
-
-    Takes numbers in `unit` (None: told by their size), dates and strings (without a zone: UTC): ISO 8601, or with
-    dots, 31.12.2025 14:05, where the day comes first.
-    Missing, fractional and infinite values, and units that seem mixed, are refused with their row.
-    """
-    _check_unit(unit, table_name)
-    column = values.name
-    values = values.infer_objects()  # numbers may have come as objects
-    if pd.api.types.is_numeric_dtype(values):
-        numbers = whole_numbers(_plain(values), table_name, column)
-        found = unit or _unit_of(numbers, table_name, column)
-        if unit is None and found != "order":
-            _refuse_compact(values, numbers, found, table_name)
-        per_second, how = _PER_SECOND[found], {"order": "order only, no dates", "s": "seconds"}.get(found)
-        how = f"column {column!r}: {how or found + ', floored to seconds'}"
-    else:
-        numbers = _nanoseconds(values, table_name)
-        per_second, how = 10**9, f"column {column!r}: dates (UTC), floored to seconds"
-    whole = numbers // per_second
-    finer = numbers if (whole * per_second != numbers).any() else None
-    return whole, finer, how
-
-
-def _check_unit(unit: str | None, table_name: str) -> None:
-    if unit is not None and unit not in TIME_UNITS:
-        raise DataError(f"{table_name}: unknown time_unit {unit!r}; there are: {listing(TIME_UNITS)}.")
-
-
-def _plain(values: pd.Series) -> pd.Series:
-    return values if isinstance(values.dtype, np.dtype) else values.astype("float64" if values.hasnans else "int64")
-
-
-def _unit_of(numbers: np.ndarray, table_name: str, column: str) -> str:
-    sizes = _sizes(numbers)
-    low, high = int(sizes.argmin()), int(sizes.argmax())
-    if sizes[low] != sizes[high]:
-        raise DataError(
-            f"{table_name}: {column} {numbers[low]} in row {low} reads as {TIME_UNITS[sizes[low]]!r} but "
-            f"{numbers[high]} in row {high} as {TIME_UNITS[sizes[high]]!r}. Correct the rows, or say which "
-            f"holds with time_unit=... (--time-unit): {listing(TIME_UNITS)}."
-        )
-    return TIME_UNITS[sizes[low]]
-
-
-def _refuse_compact(values: pd.Series, numbers: np.ndarray, unit: str, table_name: str) -> None:
-    """Raise for dates written as numbers: their size would pass for a unit, in another year."""
-    late = numbers // _PER_SECOND[unit] >= LATEST_DATE
-    if not late.any() and unit == "ms":
-        dates = pd.to_datetime(pd.Series(numbers).astype(str), format=_COMPACT, errors="coerce")
-        late = np.full(len(numbers), bool(dates.notna().all()))
-    remedy = (
-        f"If it is a date without separators, write it as 2024-01-31T12:00; else say what the numbers count with "
-        f"time_unit=... (--time-unit): {listing(TIME_UNITS)}."
-    )
-    _refuse(values, late, f"likely number of {_COUNTED[_PER_SECOND[unit]]} since 1970", table_name, 0, remedy)
-
-
-def _nanoseconds(values: pd.Series, table_name: str) -> np.ndarray:
-    is_date = values.isna() | values.map(lambda value: isinstance(value, (str, datetime.date)))
-    iso = values.where(is_date).map(lambda v: _DOTTED.sub(r"\3-\2-\1", v) if isinstance(v, str) else v)
-    parsed = pd.to_datetime(iso, utc=True, errors="coerce", format="ISO8601")
-    wrong = (
-        parsed.isna() | (parsed < pd.Timestamp.min.tz_localize("UTC")) | (parsed > pd.Timestamp.max.tz_localize("UTC"))
-    )
-    if wrong.any():
-        row = int(np.argmax(wrong.to_numpy()))
-        raise DataError(
-            f"{table_name}: row {row} has {values.name} {values.iloc[row]!r}, which is no date between 1678 and 2261 "
-            f"({int(wrong.sum())} such rows). Write ISO 8601, as in 2024-05-31T12:00:00, "
-            f"or 31.05.2024 12:00, or a column of numbers, seconds since 1970."
-        )
-    return parsed.astype("datetime64[ns, UTC]").astype(np.int64).to_numpy()
 
 
 def parts(values: pd.Series, table_name: str) -> pd.Series:
