@@ -12,6 +12,7 @@ import mmrec_lite as mm
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.evaluation import best_items
 from mmrec_lite.methods import REGISTRY, Method
+from tests.hardness.worlds import TRAINED, small, whole_shop
 from tests.tiny import tiny_shop
 
 
@@ -392,3 +393,22 @@ def test_runs_without_chance_prove_nothing_by_being_repeated():
     got = mm.compare([0.2, 0.2, 0.2], [0.1, 0.1, 0.1])
     assert got["difference"] == pytest.approx(0.1) and got["n"] == 3
     assert all(np.isnan(got[name]) for name in ("low", "high", "p_t", "p_wilcoxon"))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_weights_changed_by_hand_or_in_a_part_are_scored_with(name):
+    """As in "what if this weight were zero?": the former scores were kept, unless the whole state was loaded."""
+    split, users = mm.split(whole_shop(), "given"), torch.arange(5)
+    model, other = (mm.create(name, split, seed=seed, **small(name)) for seed in (0, 1))
+    before = model.score(users).clone()
+    assert torch.equal(model.score(users), before)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(-1.5).add_(0.1)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(model.score(users), other.score(users)) and not torch.equal(model.score(users), before)
+    fresh = mm.create(name, split, seed=2, **small(name))
+    for part, child in model.named_children():  # VBPR has none
+        child.load_state_dict(fresh.get_submodule(part).state_dict())
+        other.load_state_dict(model.state_dict())
+        assert torch.equal(model.score(users), other.score(users))

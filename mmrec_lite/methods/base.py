@@ -205,6 +205,7 @@ class Method(nn.Module):
         self.split_hash, self.data_hash = split.hash, split.dataset.hash
         self.pretrained_from: str | None = None  # SHA-256 of the file that `load_pretrained` took over
         self.history_parts: tuple[str, ...] = ("train",)
+        self._seen: tuple[tuple[int, int], ...] = ()  # the weights that what is kept was made with
 
     @property
     def device(self) -> torch.device:
@@ -235,10 +236,17 @@ class Method(nn.Module):
         """
 
     def train(self, mode: bool = True) -> Method:
-        """Switch between training and evaluation; from evaluation to evaluation no weight changes, and all is kept."""
-        if mode or self.training:
+        """Switch between training and evaluation; from evaluation to evaluation all is kept while no weight changes."""
+        changed = self._weights_changed()
+        if mode or self.training or changed:
             self.forget()
         return super().train(mode)
+
+    def _weights_changed(self) -> bool:
+        """Whether a weight was replaced or changed in place, by hand or in a part, since this was last asked."""
+        former = self._seen
+        self._seen = tuple((id(t), 0 if t.is_inference() else t._version) for t in self.parameters())
+        return self._seen != former
 
     def load_state_dict(self, *args, **kwargs):
         """Load weights and drop what was kept of the former ones."""
@@ -377,8 +385,7 @@ class VectorMethod(Method):
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
         """Score every item for some users. Shapes: (B,) int64 -> (B, I)."""
-        if self.training:
-            self.eval()
+        self.eval()
         if self._vectors is None:
             self._vectors = self.vectors()
         user, item = self._vectors

@@ -288,8 +288,7 @@ class PAMD(Method):
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
         """Score every item for some users. Shapes: (B,) int64 -> (B, I)."""
-        if self.training:
-            self.eval()
+        self.eval()
         if self._kept is None:
             self._kept = self.sides()
         user, items = self._kept

@@ -111,8 +111,7 @@ class SequenceMethod(Method):
     @torch.no_grad()
     def encode(self, users: Tensor) -> Tensor:
         """Return the users' sequences in each view, the state at the last item read: (B,) -> (V, B, d), 0 for none."""
-        if self.training:
-            self.eval()
+        self.eval()
         if self._kept is None:
             self._kept = self.scored_tables()
         tables = self._kept
