@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,9 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from mmrec_lite import plots
-from mmrec_lite.data import DataError, MultimodalDataset
+from mmrec_lite.data import DataError, MultimodalDataset, split
 from mmrec_lite.graphs import knn_graph, normalize_graph
+from mmrec_lite.plots.data import HistoryRow
 from mmrec_lite.plots.recommendations import HIT
 from mmrec_lite.training import History
 
@@ -374,3 +376,89 @@ def test_loss_against_loss_has_a_line_a_seed_and_start():
     assert len(ax.lines) == 4 and [text.get_text() for text in ax.get_legend().get_texts()] == ["warm", "cold"]
     assert ax.lines[0].get_xdata() == pytest.approx(np.log([8.0, 4.0]))
     assert ax.lines[0].get_color() == ax.lines[1].get_color() != ax.lines[2].get_color()
+
+
+def test_every_run_is_in_the_legend_and_looks_like_no_other() -> None:
+    """A run without the last panel's metric, or the eighth of them, had no name or another's look."""
+    first, other = (pd.DataFrame([{"stage": "joint", "bpr": 0.5, name: 0.1}]) for name in ("valid a", "valid b"))
+    figure = plots.training_curves({"A": first, "B": other})
+    shown = [legend for ax in figure.axes if (legend := ax.get_legend())] + figure.legends
+    assert [[text.get_text() for text in legend.get_texts()] for legend in shown] == [["A", "B"]]
+    apart = plots.training_curves({"A": first[["stage", "bpr"]], "B": other[["stage", "valid b"]]})
+    assert [text.get_text() for text in apart.legends[0].get_texts()] == ["A", "B"]
+    lines = plots.training_curves({str(n): first for n in range(14)}).axes[0].lines
+    assert len({(line.get_color(), line.get_marker()) for line in lines if line.get_marker() != "*"}) == 14
+
+
+def test_a_colour_word_has_its_colour_and_no_two_labels_share_one() -> None:
+    """Black was drawn in the blue of "blue"."""
+    from matplotlib.colors import to_rgb
+
+    from mmrec_lite.plots.maps import NAMED, _colours
+
+    for labels in (
+        ["black", "blue", "grey", "white"],
+        ["apple", "red"],
+        ["blue", "brown", "green", "grey", "pink", "red", "white"],
+        ["a", "b", "c", "d", "e", "f", "orange"],
+    ):
+        colours = _colours(labels)
+        assert len(set(colours)) == len(labels)
+        assert all(colours[place] == NAMED[name] for place, name in enumerate(labels) if name in NAMED)
+    red, green, blue = to_rgb(NAMED["brown"])
+    assert red > green > blue and max(to_rgb(NAMED["black"])) == 0 and min(to_rgb(NAMED["white"])) > 0.8
+    labels = np.array(["black", "blue"] * 6)
+    panel = plots.MapPanel("map", np.random.default_rng(0).normal(size=(12, 2)), labels)
+    figure = plots.map_sheet([panel, panel], "hue", {"map": pd.Series({"hue": 0.5})}, 0, np.zeros((96, 96, 3)), "t")
+    drawn = [line.get_color() for line in figure.axes[0].lines[1:3]]
+    key = [line.get_color() for ax in figure.axes for line in ax.lines if ax.texts and len(line.get_xdata()) == 1]
+    assert drawn == [NAMED["black"], NAMED["blue"]] == key[:2]
+
+
+@pytest.mark.parametrize(
+    ("days", "ticks"),
+    [(3000, "'1[0-9]"), (280, "[A-Z][a-z][a-z]|20[0-9][0-9]"), (3, "[0-9][0-9]:00|[A-Z][a-z][a-z]-[0-9]+")],
+)
+def test_a_timeline_has_dates_that_suit_its_length(shop: MultimodalDataset, days: int, ticks: str) -> None:
+    times = 1_300_000_000 + np.linspace(0, days * 86_400, len(shop.interactions)).astype(int)
+    timed = shop.replace(interactions=shop.interactions.assign(timestamp=times))
+    figure = plots.split_timeline({"latest": split(timed, "leave-one-out")}, [0, 1])
+    plots.png(figure)
+    (ax,) = figure.axes
+    low, high = ax.get_xlim()
+    words = [t.get_text() for t in ax.get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert len(words) >= 2 and all(re.fullmatch(ticks, word) for word in words), words
+
+
+def test_a_timeline_of_positions_has_no_years(shop: MultimodalDataset) -> None:
+    timed = shop.replace(interactions=shop.interactions.assign(timestamp=np.arange(len(shop.interactions))))
+    figure = plots.split_timeline({"latest": split(timed, "leave-one-out")}, [0, 1])
+    plots.png(figure)
+    (ax,) = figure.axes
+    assert ax.get_xlabel() == "order" and not any("'" in t.get_text() for t in ax.get_xticklabels())
+
+
+def test_a_history_without_choices_is_a_head_alone(shop: MultimodalDataset) -> None:
+    plots.png(plots.history_panel(shop, [HistoryRow("user 1", [], [], why={"image": np.zeros(0)})]))
+
+
+def test_shortened_labels_tell_shelves_apart(shop: MultimodalDataset) -> None:
+    names = [f"micro without the picture, seed {seed}" for seed in (0, 1)]
+    figure = plots.recommendation_panel(shop, [plots.Shelf(name, [1]) for name in [*names, "mf", names[0]]])
+    plots.png(figure)
+    labels = [text for text in figure.axes[0].texts if text.get_fontweight() == "bold"]
+    words = [text.get_text() for text in labels]
+    assert words[0].endswith("seed 0") and words[1].endswith("seed 1") and words[2:] == ["mf", words[0]]
+    assert all(text.get_window_extent().x1 < 150 for text in labels)
+
+
+def test_live_curves_begin_anew_with_another_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trainings were drawn as one of twice the length."""
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
+    live = plots.LiveCurves(every=1e9)
+    for row in EPOCHS + EPOCHS[:2]:
+        live(row)
+    assert live.alt().startswith("Training curves over 2 epochs: bpr from 0.7000 to 0.3500")
+    with live:
+        live(EPOCHS[3])
+    assert live.alt().startswith("Training curves over 1 epochs")

@@ -114,3 +114,16 @@ def test_a_list_is_never_filled_up_with_the_item_itself(small):
     near = nearest_items(small, 0, "x", n=small.n_items + 3)
     there = np.flatnonzero(small.present["x"])
     assert sorted(near) == sorted(set(there) - {0})
+
+
+def test_equal_items_are_in_the_histogram(small):
+    """Their cosines come out as 1.0000001, right of the last edge."""
+    vectors = np.random.default_rng(0).normal(size=small.features["x"].shape).astype(np.float32)
+    vectors[1::2] = 1.7 * vectors[::2][: len(vectors[1::2])]
+    alike = small.replace(features={"x": vectors}, present={"x": np.ones(len(vectors), dtype=bool)})
+    samples = cosine_samples(alike, "x")
+    assert max(values.max() for values in samples) <= 1
+    for random, together in (samples, (np.ones(5), np.ones(7))):
+        ax = plots.cosine_histograms({"x": (random, together)}).axes[0]
+        bars = ax.containers[0]
+        assert sum(bar.get_height() * bar.get_width() for bar in bars) == pytest.approx(1)

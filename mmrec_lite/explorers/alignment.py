@@ -14,7 +14,7 @@ from mmrec_lite.explorers.base import BUTTONS, SLIDER, Explorer, within
 from mmrec_lite.losses import cima_loss
 from mmrec_lite.ops import unit_rows
 from mmrec_lite.plots.charts import draw_matrix
-from mmrec_lite.plots.style import COLOURS, FONT, GREY, INK, new_figure, style_axes
+from mmrec_lite.plots.style import FONT, GREY, INK, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +116,9 @@ class AlignmentExplorer(Explorer):
         names = [f"text {i + 1}" for i in range(params["items"])], [str(i + 1) for i in range(params["items"])]
         draw_matrix(axes[0, 0], state.cosines, *names, title="cosines, texts against pictures", limit=1)
         draw_probabilities(axes[0, 1], state)
-        draw_matrix(axes[0, 2], state.costs, names[1], names[1], title=f"what each pair pays of {state.loss:.3f}")
+        draw_matrix(
+            axes[0, 2], state.costs, names[1], names[1], title=f"what each pair pays of {state.loss:.3f}", form="{:.3f}"
+        )
         return figure
 
     def describe(self, params: dict[str, Any]) -> str:
@@ -152,7 +154,7 @@ def draw_probabilities(ax: Axes, state: Alignment, title: str = "") -> None:
     draw_matrix(ax, state.probabilities, numbers, numbers, title=title or f"read as {state.reading}", limit=1)
     for i, total in enumerate(state.row_sums):
         ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=1.8))
-        ax.text(n - 0.35, i, f"Σ {total:.2f}", va="center", fontsize=FONT - 1, color=COLOURS[1])
+        ax.text(n - 0.35, i, f"Σ {total:.2f}", va="center", fontsize=FONT - 1, color="#a84300")
     ax.set_xlim(-0.5, n + 0.04 * n + 0.6)
     style_axes(ax, x="picture", grid=None).spines[:].set_visible(False)
     ax.xaxis.label.set_color(GREY)

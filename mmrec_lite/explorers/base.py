@@ -68,6 +68,8 @@ class Explorer:
         self.widget = widgets.VBox([heading, *above, rows, self.status, self.picture])
         for control in self.controls.values():
             control.observe(self._moved, "value")
+        self.initial = self.params
+        """What it shows first: the words of a picture made by `static` must not follow the controls."""
         self.refresh()
 
     # What a subclass says ------------------------------------------------------------------------------------------
@@ -128,8 +130,8 @@ class Explorer:
         with self._lock:
             if ticket != self._ticket:  # a later move has begun, its picture counts
                 return
+            self.picture.value = picture or ""  # the former one would stand beside words of another
             if picture is not None:
-                self.picture.value = picture
                 self.shown(params)
             self._say(words)
 

@@ -65,6 +65,8 @@ class EmbeddingMapExplorer(Explorer):
         self.factors = {n: _labels(v) for n, v in (_factors(data) if factors is None else factors).items()}
         self._check_items({} if counts is None else {"counts": counts})
         self.values = {} if counts is None else {"popularity": np.log1p(np.asarray(counts, dtype=float))}
+        if twice := self.values.keys() & self.factors.keys():
+            raise ValueError(f"EmbeddingMapExplorer: a factor is called {twice.pop()!r}, as the counts are; rename it.")
         self.values |= {f"attention: {name}": name for name in self.frames[-1].weights}
         self._maps: dict[tuple, list[np.ndarray]] = {}
         self._failed: dict[tuple, str] = {}  # UMAPs that could not be laid out, and why
@@ -207,11 +209,11 @@ class EmbeddingMapExplorer(Explorer):
     def static(self, how: str = "PCA", colours: Sequence[str] = (), **changes: Any) -> Figure:
         """Draw the same two maps in several colours below one another, for a page without a kernel.
 
-        `changes` are parameters that differ from the controls' of now (left, right, moment, fit, item); ``ValueError``
-        for others, and for values that the controls do not have.
+        `changes` are parameters that differ from those that it showed first (left, right, moment, fit, item);
+        ``ValueError`` for others, and for values that the controls do not have.
         """
         self._check_changes(changes | {"projection": how}, colours)
-        params = self.params | changes | {"projection": how, "waiting": False, "failed": "", "probing": False}
+        params = self.initial | changes | {"projection": how, "waiting": False, "failed": "", "probing": False}
         rows = [(colour, self._panels(params | {"colour": colour})) for colour in colours or [params["colour"]]]
         item = params["item"]
         picture, title = item_pictures(self.data, [item])[0], item_title(self.data, item)

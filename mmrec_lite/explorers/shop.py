@@ -126,10 +126,11 @@ class ShopExplorer(Explorer):
         cares = ""
         if shares := self._shares(params["user"]):
             cares = " Cares: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()) + "."
-        last = max((place for place, part in enumerate(parts) if part == "train"), default=-1)
-        early = parts[: last + 1].count("test")
         order = ""
         if self._timed and parts:
+            times, kinds = self.data.interactions["timestamp"].to_numpy()[rows], np.array(parts)
+            last = times[kinds == "train"].max(initial=np.iinfo(np.int64).min)
+            early = int((times[kinds == "test"] < last).sum())  # of one day's choices none is earlier
             order = f" Earlier than a training choice: {early} of {parts.count('test')} test choices."
         ends = self._dates(rows[[0, -1]]) if len(rows) else []
         when = f" from {ends[0]} to {ends[1]}" if ends else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import numbers
 import threading
 import time
 from collections.abc import Sequence
@@ -16,19 +17,19 @@ import pandas as pd
 
 from mmrec_lite.data import Split
 from mmrec_lite.explorers.base import BUTTONS, LABEL, SLIDER, Explorer, one_of, within
+from mmrec_lite.explorers.sliders import hold, lambda_slider
 from mmrec_lite.methods import configure, create, method_class
+from mmrec_lite.plots.charts import best_places
 from mmrec_lite.plots.runs import run_curves
 from mmrec_lite.training import fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pydantic import BaseModel
 
 __all__ = ["Best", "Run", "TrainingExplorer"]
 
 SHARED = ("method", "epochs", "seed")
 SLIDERS = ("lam", "k", "beta")  # set to the method's own when it is chosen
-LAMBDAS = {"micro": "λ, raw share", "mcptr": "λ, CIMA's share", "mp4sr": "λ, contrast"}  # three papers, three meanings
 MOST_SEED = 2**31 - 1
 REDRAW = 0.7  # seconds between two live pictures: drawing must not slow the training much
 # PyTorch's random numbers are the process's: two trainings at once would mix them, and neither could be repeated.
@@ -56,6 +57,7 @@ class Run:
     rows: list[dict[str, Any]] = field(default_factory=list)
     state: str = "running"
     seconds: float = 0.0
+    error: str = ""
     stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
@@ -65,14 +67,17 @@ class Run:
 
     @property
     def best(self) -> Best | None:
-        """The best validation figure so far; methods are validated by different ones."""
+        """The best validation figure of the last stage that has one; methods are validated by different ones."""
         name = next((n for row in self.rows for n in row if n.startswith("valid ")), None)
-        if name is None:
+        places = best_places(self.frame, name) if name else []
+        if not places:
             return None
-        known = self.frame[name].dropna()
-        if known.empty:
-            return None
-        return Best(float(known.max()), int(known.idxmax()) + 1, name.removeprefix("valid "))
+        return Best(float(self.frame[name].iloc[places[-1]]), places[-1] + 1, name.removeprefix("valid "))
+
+    @property
+    def ended(self) -> str:
+        """Where it stands, and what went wrong."""
+        return f"{self.state} ({self.error})" if self.error else self.state
 
     def words(self) -> str:
         """Name the settings in one line."""
@@ -145,16 +150,26 @@ class TrainingExplorer(Explorer):
         """Enable the settings a method has and set them to the profile's; grey the others out."""
         config = configure(method, self.profile)
         fields = type(config).model_fields
+        held = self._held(method)
         self._setting = True
-        if "lam" in fields:
-            self._replace("lam", _lambda(method, config))
-        for name, control in self.controls.items():
-            if name not in SHARED:
-                control.disabled = name not in fields
-            if name in SLIDERS and not control.disabled:
-                control.value = getattr(config, name)
-        self._setting = False
+        try:
+            if "lam" in held:
+                self._replace("lam", lambda_slider(method, config))
+            for name, control in self.controls.items():
+                if name not in SHARED:
+                    control.disabled = name not in (held if name in SLIDERS else fields)
+                if name in SLIDERS and not control.disabled:
+                    hold(control, getattr(config, name))
+        finally:
+            self._setting = False
         self.refresh()
+
+    def _held(self, method: str) -> list[str]:
+        """Name the settings of a method that a slider can hold: a number, whole for k and above zero for beta."""
+        config = configure(method, self.profile)
+        values = {name: getattr(config, name, None) for name in SLIDERS}
+        number = {n: v for n, v in values.items() if isinstance(v, numbers.Real) and not isinstance(v, bool)}
+        return [n for n, v in number.items() if (n != "k" or v == int(v)) and (n != "beta" or v > 0)]
 
     def _replace(self, name: str, new: widgets.Widget) -> None:
         """Put another control into the place of one."""
@@ -162,7 +177,8 @@ class TrainingExplorer(Explorer):
         rows = self.widget.children[1]
         rows.children = [new if child is old else child for child in rows.children]
         new.observe(self._moved, "value")
-        old.close()
+        for part in (old.layout, old.style, old):
+            part.close()
 
     def _moved(self, change: Any) -> None:
         if self._setting:
@@ -173,13 +189,16 @@ class TrainingExplorer(Explorer):
             self.refresh()
 
     def settings(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Return what of the controls' values concerns their method, to hand to ``mm.create`` and ``mm.fit``."""
-        known = method_class(params["method"]).Config.model_fields
+        """Return what of the controls' values concerns their method, to hand to ``mm.create`` and ``mm.fit``.
+
+        Settings that no slider can hold (None, say) are left out: the method's own.
+        """
+        known = {*method_class(params["method"]).Config.model_fields} - {*SLIDERS} | {*self._held(params["method"])}
         chosen = {name: value for name, value in params.items() if name in SHARED or name in known}
         if chosen.get("modalities") == self.split.dataset.modalities:
             del chosen["modalities"]  # all there are: the method's default, which may hold more (reviews, a graph)
         for name, value in chosen.items():
-            chosen[name] = round(value, 6) if isinstance(value, float) else value
+            chosen[name] = float(f"{value:.6g}") if isinstance(value, float) else value
         return chosen
 
     def kept(self, params: dict[str, Any]) -> Run | None:
@@ -230,7 +249,7 @@ class TrainingExplorer(Explorer):
         within("TrainingExplorer.run", "epochs", changes.get("epochs", 1), 1, math.inf)
         own = {}
         if "method" in changes:  # its own defaults, not those of the method chosen before
-            own = {name: getattr(config, name) for name in SLIDERS if hasattr(config, name)}
+            own = {name: getattr(config, name) for name in self._held(method)}
         params = self.params | own | changes
         before = self.kept(params)
         if before is not None and before.state not in ("cancelled", "failed", "running"):
@@ -273,9 +292,9 @@ class TrainingExplorer(Explorer):
             self._failed(run, failed)
 
     def _failed(self, run: Run, error: Exception) -> None:
-        run.state = "failed"
+        run.state, run.error = "failed", f"{type(error).__name__}: {error}"
         self.refresh()
-        self._say(f"<b>Not trained:</b> {html.escape(f'{type(error).__name__}: {error}')}")
+        self._say(f"<b>Not trained:</b> {html.escape(run.error)}")
 
     def _train(self, run: Run, live: bool) -> None:
         started = drawn = time.monotonic()
@@ -316,8 +335,9 @@ class TrainingExplorer(Explorer):
         """Draw the curves of the settings' run, of the others as ghosts."""
         run = self.kept(params)
         ghosts = [other.frame for other in self.runs if other is not run and other.rows]
-        words = run.words() if run else Run(self.settings(params)).words()
-        return run_curves(run.frame if run else pd.DataFrame(), ghosts, words)
+        if run is None:
+            return run_curves(pd.DataFrame(), ghosts, Run(self.settings(params)).words())
+        return run_curves(run.frame, ghosts, run.words(), run.state)
 
     def describe(self, params: dict[str, Any]) -> str:
         """Say where the settings' run stands, and how many others are drawn behind it."""
@@ -329,7 +349,7 @@ class TrainingExplorer(Explorer):
         best = ""
         if found := run.best:
             best = f", best validation {found.metric} {found.value:.4f} after epoch {found.row}"
-        return f"{run.words()}: {run.state}, {len(run.rows)} epochs in {run.seconds:.1f} s{best}.{behind}"
+        return f"{run.words()}: {run.ended}, {len(run.rows)} epochs in {run.seconds:.1f} s{best}.{behind}"
 
     def frame(self) -> pd.DataFrame:
         """Return a table of all runs: settings, epochs trained, best validation figure, seconds, how each ended.
@@ -360,18 +380,4 @@ class TrainingExplorer(Explorer):
         if not self.runs:
             raise ValueError("TrainingExplorer.static: nothing has been run; call run() first.")
         *ghosts, last = self.runs
-        return run_curves(last.frame, [ghost.frame for ghost in ghosts], last.words())
-
-
-def _lambda(method: str, config: BaseModel) -> widgets.FloatSlider | widgets.FloatLogSlider:
-    """Return a slider for what the method calls lambda: over its range, or, without an upper end, by powers of ten."""
-    known, value = type(config).model_fields["lam"], float(config.lam)
-    low = next((end.ge for end in known.metadata if hasattr(end, "ge")), min(0.0, value))
-    high = next((end.le for end in known.metadata if hasattr(end, "le")), None)
-    look = {"description": LAMBDAS.get(method, "λ, lam"), "tooltip": known.description, **SLIDER}
-    if high is not None:
-        return widgets.FloatSlider(value, min=low, max=high, step=(high - low) / 20, **look)
-    if value <= 0:  # it has no logarithm
-        return widgets.FloatSlider(value, min=value, max=value + 1, step=0.05, **look)
-    middle = round(math.log10(value))
-    return widgets.FloatLogSlider(value, min=middle - 2, max=middle + 2, step=0.25, readout_format=".2g", **look)
+        return run_curves(last.frame, [ghost.frame for ghost in ghosts], last.words(), last.state)

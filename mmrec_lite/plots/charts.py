@@ -23,8 +23,8 @@ def training_curves(history: Any, size: tuple[float, float] | None = None) -> Fi
     """Draw each named loss term, and the validation metric, over the epochs; one panel each, on its own scale.
 
     `history` is a ``History``, its frame, or a mapping label -> either: then each run is a line in every panel. A
-    star marks the best epoch. Stages stand one after the other, a dashed line between them where all runs change at
-    the same epoch: after early stopping they may not. Raises ``ValueError`` where nothing was recorded.
+    star marks the best epoch of each stage. Stages stand one after the other, a dashed line between them where all runs
+    change at the same epoch: after early stopping they may not. Raises ``ValueError`` where nothing was recorded.
     """
     runs = dict(history) if isinstance(history, Mapping) else {"": history}
     frames = {label: _frame(run) for label, run in runs.items()}
@@ -39,11 +39,16 @@ def training_curves(history: Any, size: tuple[float, float] | None = None) -> Fi
         style_axes(ax, name, "epoch")
         for place, (label, frame) in enumerate(frames.items()):
             if name in frame:
-                _curve(ax, frame[["step", name]].dropna(), place, label)
+                _curve(ax, frame, name, place, label)
         for step in common:
             ax.axvline(step, color=GREY, linestyle="--", linewidth=1)
-    if len(frames) > 1:
-        axes[0, -1].legend(frameon=False, fontsize=FONT - 2)
+    if len(frames) > 1:  # over all panels: none of them need have every run
+        lines = {line.get_label(): line for ax in axes[0] for line in reversed(ax.get_lines())}
+        ax = next((ax for ax in axes[0, ::-1] if set(frames) <= {line.get_label() for line in ax.get_lines()}), None)
+        place = {"loc": "outside lower center", "ncols": 4} if ax is None else {}
+        (ax or figure).legend(
+            handles=[lines[label] for label in frames if label in lines], frameon=False, fontsize=FONT - 2, **place
+        )
     return figure
 
 
@@ -54,13 +59,24 @@ def _frame(run: Any) -> pd.DataFrame:
     return frame.assign(step=np.arange(1, len(frame) + 1))
 
 
-def _curve(ax: Axes, curve: pd.DataFrame, place: int, label: str) -> None:
-    name, colour, marker = curve.columns[1], COLOURS[place % 7], MARKERS[place % 7]
+def _curve(ax: Axes, frame: pd.DataFrame, name: str, place: int, label: str) -> None:
+    curve, colour = frame[["step", name]].dropna(), COLOURS[place % len(COLOURS)]
+    marker = MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]  # with another colour from the eighth run on
     every = max(1, len(curve) // 6)
     ax.plot(curve["step"], curve[name], color=colour, marker=marker, markevery=every, markersize=4.5, label=label)
-    if name.startswith("valid ") and len(curve):
-        best = curve.loc[curve[name].idxmax()]
-        ax.plot(best["step"], best[name], "*", color=colour, markersize=15, markeredgecolor="white")
+    if name.startswith("valid "):
+        for best in best_places(frame, name):
+            ax.plot(best + 1, frame[name].iloc[best], "*", color=colour, markersize=15, markeredgecolor="white")
+
+
+def best_places(frame: pd.DataFrame, name: str) -> list[int]:
+    """Return each stage's best value as a row's place from 0; a stage without values has none.
+
+    Each stage ends with its own best state: the last of them is that of the model which training returned.
+    """
+    values = pd.Series(frame[name].to_numpy(dtype=float))
+    stages = pd.Series(frame["stage"].to_numpy()) if "stage" in frame else pd.Series(0, values.index)
+    return [int(place) for place in values.dropna().groupby(stages.ne(stages.shift()).cumsum()).idxmax()]
 
 
 def stage_ends(frame: pd.DataFrame) -> list[float]:

@@ -11,10 +11,12 @@ import pandas as pd
 
 from mmrec_lite.data.checks import PARTS
 from mmrec_lite.data.splits import Split
+from mmrec_lite.data.times import EARLIEST_DATE
 from mmrec_lite.plots.items import TILE, Sheet, item_pictures, item_title
 from mmrec_lite.plots.style import COLOURS, FONT, GREY, INK, new_figure, style_axes
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from mmrec_lite.data import MultimodalDataset
@@ -26,11 +28,13 @@ STEP_X, STEP_Y, HEAD = TILE + 28, TILE + 92, 50
 
 
 def split_timeline(splits: Mapping[str, Split], users: Sequence[int]) -> Figure:
-    """Draw some users' interactions over the years, a panel a split: grey dots are training, diamonds test.
+    """Draw some users' interactions over time, a panel a split: grey dots are training, diamonds test.
 
-    All splits must be of one data set with time stamps.
+    All splits must be of one data set with time stamps; mere positions (below `EARLIEST_DATE`) are drawn as such.
     """
     figure, axes = new_figure(1, len(splits), (11, 1.5 + 0.33 * len(users)), sharey=True)
+    times = next(iter(splits.values())).dataset.interactions["timestamp"]
+    dated = len(times) > 0 and int(times.max()) >= EARLIEST_DATE
     for (label, split), ax in zip(splits.items(), axes[0], strict=True):
         style_axes(ax, label, grid="y")
         table = split.dataset.interactions
@@ -38,13 +42,16 @@ def split_timeline(splits: Mapping[str, Split], users: Sequence[int]) -> Figure:
             rows = getattr(split, part)
             rows = rows[np.isin(table["user"].to_numpy()[rows], users)]
             place = [list(users).index(user) for user in table["user"].iloc[rows]]
-            when = pd.to_datetime(table["timestamp"].iloc[rows], unit="s")
+            when = table["timestamp"].iloc[rows]
+            when = pd.to_datetime(when, unit="s") if dated else when
             colour, marker = PART_LOOK[part]
             look = {"markersize": 5 if part == "train" else 8, "markeredgecolor": "white", "markeredgewidth": 0.6}
             ax.plot(when, place, marker, color=colour, label=part, **look)
         ax.set_ylim(len(users) - 0.5, -0.5)
-        ax.xaxis.set_major_locator(_years())
-        ax.xaxis.set_major_formatter(lambda day, _: f"'{pd.Timestamp(day, unit='D').year % 100:02d}")
+        if dated:
+            _dates(ax)
+        else:
+            ax.set_xlabel("order", fontsize=FONT)
     axes[0, 0].set_yticks(range(len(users)), [f"user {user}" for user in users], fontsize=FONT - 1.5)
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=FONT - 1
@@ -52,10 +59,18 @@ def split_timeline(splits: Mapping[str, Split], users: Sequence[int]) -> Figure:
     return figure
 
 
-def _years() -> object:
-    from matplotlib.dates import YearLocator
+def _dates(ax: Axes) -> None:
+    """Mark years where there are several, else months or days, whatever the axis has room for."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, YearLocator
 
-    return YearLocator()
+    low, high = ax.get_xlim()
+    if high - low > 2 * 365:
+        ax.xaxis.set_major_locator(YearLocator())
+        ax.xaxis.set_major_formatter(lambda day, _: f"'{pd.Timestamp(day, unit='D').year % 100:02d}")
+    else:
+        places = AutoDateLocator(minticks=3, maxticks=5)
+        ax.xaxis.set_major_locator(places)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(places))
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ def history_panel(data: MultimodalDataset, rows: Sequence[HistoryRow], columns: 
     top = 0
     for row, height in zip(rows, heights, strict=True):
         _head(sheet, row, top)
-        longest = max((float(np.abs(values).max()) for values in (row.why or {}).values()), default=1.0)
+        longest = max((float(np.abs(values).max(initial=0)) for values in (row.why or {}).values()), default=1.0)
         for place, picture in enumerate(item_pictures(data, row.items)):
             x, y = place % columns * STEP_X + 14, top + HEAD + place // columns * STEP_Y
             _choice(sheet, row, place, picture, item_title(data, row.items[place]), (x, y), longest)

@@ -30,6 +30,7 @@ class LiveCurves:
         self._handle = None
 
     def __enter__(self) -> LiveCurves:
+        self.rows, self._handle = [], None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -37,7 +38,10 @@ class LiveCurves:
             self.draw()
 
     def __call__(self, row: dict[str, Any]) -> None:
-        """Take an epoch's row of the history."""
+        """Take an epoch's row of the history; one that does not go on where the last one ended begins another."""
+        last = self.rows[-1] if self.rows else row
+        if last.get("stage") == row.get("stage") and row.get("epoch", 0) <= last.get("epoch", -1):
+            self.rows, self._handle = [], None
         self.rows.append(row)
         if time.monotonic() - self._drawn >= self.every:
             self.draw()

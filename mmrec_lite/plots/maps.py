@@ -22,7 +22,8 @@ SIDE, LEFT, BOTTOM, GAP = 4.05, 0.15, 0.55, 0.2  # of a map, in inches
 MARGIN = 0.04  # of a map's width, free around the points
 # A label that is a colour's word has that colour, as far as everybody can tell them apart; the marker tells, too.
 NAMED = {"red": "#D55E00", "orange": "#E69F00", "yellow": "#d8c800", "green": "#009E73", "teal": "#2f8f9d"}
-NAMED |= {"blue": "#0072B2", "purple": "#7a4fa3", "pink": "#CC79A7"}
+NAMED |= {"blue": "#0072B2", "purple": "#7a4fa3", "pink": "#CC79A7", "brown": "#7b4a1e", "black": "#000000"}
+NAMED |= {"grey": "#6b6b6b", "gray": "#6b6b6b", "white": "#cfdde6"}  # on a white page
 LAYERS = 5
 SHOWN = min(len(MARKERS), len(COLOURS))  # labels with a colour and a marker of their own, the most frequent
 OTHERS = "#a8a8a8"  # the rest, in the maps and in their key
@@ -119,11 +120,11 @@ def _draw_map(ax: Axes, panel: MapPanel, item: int) -> None:
         names = _frequent(panel.colour)
         others = ~np.isin(panel.colour, names)
         ax.plot(*points[others].T, ".", color=OTHERS, markersize=3)
-        members = [np.flatnonzero(panel.colour == name) for name in names]
+        colours, members = _colours(names), [np.flatnonzero(panel.colour == name) for name in names]
         for turn in range(LAYERS):  # in turns: else the last label would lie on top of all others
-            for place, name in enumerate(names):
-                look = {"color": NAMED.get(str(name), COLOURS[place]), "markersize": 4, "markeredgewidth": 0}
-                ax.plot(*points[members[place][turn::LAYERS]].T, MARKERS[place], alpha=0.85, **look)
+            for rows, marker, colour in zip(members, MARKERS, colours, strict=False):
+                look = {"color": colour, "markersize": 4, "markeredgewidth": 0}
+                ax.plot(*points[rows[turn::LAYERS]].T, marker, alpha=0.85, **look)
     ax.plot(*points[item], "o", markersize=15, markerfacecolor="none", markeredgecolor="white", markeredgewidth=5)
     ax.plot(*points[item], "o", markersize=15, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=2.2)
 
@@ -133,6 +134,13 @@ def _frequent(labels: np.ndarray) -> np.ndarray:
     known = labels[labels != ""] if labels.dtype.kind in "OU" else labels
     names, counts = np.unique(known, return_counts=True)
     return np.sort(names[np.argsort(-counts, kind="stable")[:SHOWN]])
+
+
+def _colours(names: Sequence[object]) -> list[str]:
+    """Return a colour for each label: that of its word, else one that no other label has."""
+    own = {name: NAMED[str(name).lower()] for name in names if str(name).lower() in NAMED}
+    free = iter([colour for colour in COLOURS if colour not in own.values()])
+    return [own[name] if name in own else next(free) for name in names]
 
 
 def _key(figure: Figure, panel: MapPanel, words: str, y: float) -> None:
@@ -158,7 +166,8 @@ def _key(figure: Figure, panel: MapPanel, words: str, y: float) -> None:
     elif panel.colour is not None:
         names = _frequent(panel.colour)
         entries = [
-            (str(name), MARKERS[place], NAMED.get(str(name), COLOURS[place]), 7) for place, name in enumerate(names)
+            (str(name), marker, colour, 7)
+            for name, marker, colour in zip(names, MARKERS, _colours(names), strict=False)
         ]
         if not np.isin(panel.colour, names).all():
             entries.append(("others", ".", OTHERS, 6))

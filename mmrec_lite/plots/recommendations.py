@@ -38,15 +38,24 @@ class Shelf:
     parts: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
+def _labels(names: Sequence[str]) -> list[list[str]]:
+    """Wrap each name into three lines at most; of those that would then look alike, the ends are shown, too."""
+    short = {name: textwrap.wrap(name, 12, max_lines=3, placeholder="…") for name in names}
+    alike = [name for name in short if sum(lines == short[name] for lines in short.values()) > 1]
+    for name in alike:
+        begin, end = textwrap.wrap(name, 12, max_lines=1, placeholder="…"), textwrap.wrap(name[::-1], 11, max_lines=2)
+        short[name] = [*begin, *(line[::-1] for line in reversed(end))]
+    return [short[name] for name in names]
+
+
 def recommendation_panel(data: MultimodalDataset, rows: Sequence[Shelf], columns: int = 10) -> Figure:
     """Draw one shelf of pictures a row; hits get a thick green frame and a tick, so that colour never stands alone."""
     found = {name for row in rows for name in row.parts}
     order = [*FIRST, *sorted(found - set(FIRST))]
     names = {name: BARS[place % len(BARS)] for place, name in enumerate(order) if name in found}  # -> colour
     sheet = Sheet(LABELS + columns * STEP_X + 10, len(rows) * STEP_Y + 6 + (24 if names else 0))
-    for place, row in enumerate(rows):
+    for place, (row, label) in enumerate(zip(rows, _labels([row.label for row in rows]), strict=True)):
         y = place * STEP_Y + 6
-        label = textwrap.wrap(row.label, 12, max_lines=3, placeholder="…")
         sheet.text(4, y + 8, "\n".join(label), size=FONT, fontweight="bold", va="top", linespacing=1.1)
         below = y + 12 + 18 * max(len(label), 1)
         sheet.text(4, below, row.note, size=FONT - 1.5, color=GREY, va="top", linespacing=1.3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mmrec_lite.plots.charts import NOT_A_TERM, stage_ends
+from mmrec_lite.plots.charts import NOT_A_TERM, best_places, stage_ends
 from mmrec_lite.plots.style import COLOURS, FONT, GREY, new_figure, style_axes
 
 if TYPE_CHECKING:
@@ -19,11 +19,13 @@ MOST = 5  # panels in a row
 GHOST = "#bdbdbd"
 
 
-def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title: str = "") -> Figure:
+def run_curves(
+    current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title: str = "", state: str = "not run yet"
+) -> Figure:
     """Draw each named term and the validation metric over the epochs, earlier runs as pale lines behind.
 
     `current` and `ghosts` are frames of a ``History``; an empty `current` leaves the ghosts alone, in the panels of
-    the last of them. A star marks the best validation epoch.
+    the last of them, and the title says the `state`. A star marks the best validation epoch of each stage.
     """
     shown = current if len(current) else (ghosts[-1] if ghosts else current)
     names = [name for name in shown if name not in NOT_A_TERM]
@@ -42,15 +44,14 @@ def run_curves(current: pd.DataFrame, ghosts: Sequence[pd.DataFrame] = (), title
         if name in current:
             epochs = range(1, len(current) + 1)
             ax.plot(epochs, current[name], color=colour, linewidth=2, marker="o", markersize=3.5)
-            known = current[name].dropna()
-            if name.startswith("valid ") and len(known):
-                best = known.idxmax()
-                ax.plot(best + 1, known[best], "*", color=colour, markersize=16, markeredgecolor="white")
+            for best in best_places(current, name) if name.startswith("valid ") else ():
+                star = {"color": colour, "markersize": 16, "markeredgecolor": "white"}
+                ax.plot(best + 1, current[name].iloc[best], "*", **star)
         for end in stage_ends(shown):
             ax.axvline(end, color=GREY, linestyle="--", linewidth=1)
         ax.xaxis.get_major_locator().set_params(integer=True)
     if not len(current):  # in the title: in the panels it would stand across the earlier runs
-        title = f"{title}: not run yet" if title else "not run yet"
+        title = f"{title}: {state}" if title else state
     if title:
         figure.suptitle(title, fontsize=FONT, x=0.01, ha="left", parse_math=False)
     return figure

@@ -20,7 +20,7 @@ def cosine_histograms(samples: Mapping[str, tuple[np.ndarray, np.ndarray]], bins
     figure, axes = new_figure(1, len(samples), (4.6 * len(samples), 3.2), sharey=True)
     for ax, (name, (random, together)) in zip(axes[0], samples.items(), strict=True):
         style_axes(ax, name, x="cosine", y="density" if ax is axes[0, 0] else "")
-        edges = np.linspace(min(random.min(), together.min()), 1, bins)
+        edges = np.linspace(min(random.min(), together.min(), 1 - 1e-3), 1, bins)  # all items may be equal
         ax.hist(random, edges, density=True, color="#BBBBBB", label="random pairs")
         ax.hist(together, edges, density=True, histtype="step", linewidth=2, color=COLOURS[0], label="taken together")
         for values, colour in ((random, "#777777"), (together, COLOURS[0])):

@@ -16,6 +16,7 @@ import torch
 
 import mmrec_lite as mm
 from mmrec_lite import explorers, plots
+from mmrec_lite.data.masking import mask_modalities
 from mmrec_lite.explorers import Explorer, InfoNCE, LossExplorer, NearestTable, NeighboursExplorer
 from mmrec_lite.explorers.status import StatusLine
 from mmrec_lite.graphs import knn_graph, normalize_graph
@@ -116,12 +117,12 @@ def test_a_picture_is_kept() -> None:
     assert "shown again" in explorer.status.value
 
 
-def test_an_error_is_a_sentence_and_the_picture_stays() -> None:
+def test_an_error_is_a_sentence_and_no_other_picture_stands_below() -> None:
     explorer = Squares()
     before = explorer.picture.value
     explorer.controls["n"].value = 9
     assert "ValueError: 9 is &lt;too&gt; many" in explorer.status.value
-    assert explorer.picture.value == before
+    assert explorer.picture.value == ""
     explorer.controls["n"].value = 4
     assert "4" in explorer.status.value
     assert explorer.picture.value != before
@@ -339,3 +340,22 @@ def test_a_static_twin_of_a_model_with_more_neighbours_than_are_held(shop: mm.Mu
     assert plots.png(explorer.static(0)) == plots.png(explorer.static(0, k=6)) != plots.png(explorer.static(0, k=5))
     with pytest.raises(ValueError, match="holds the 6 nearest; k = 9"):
         explorer.static(0, k=9)
+
+
+def test_what_cannot_be_drawn_leaves_no_other_picture_behind() -> None:
+    """The words said item 3, the picture and its description were item 0's."""
+    shop = mask_modalities(tiny_shop(), 0.3, modalities="image", seed=0)
+    lacks = int(np.flatnonzero(~shop.present["image"])[0])
+    explorer = explorers.FeaturesExplorer(shop, item=int(np.flatnonzero(shop.present["image"])[0]))
+    assert explorer.picture.value.startswith("<img")
+    explorer.controls["item"].value = lacks
+    assert "Not drawn" in explorer.status.value and explorer.picture.value == ""
+
+
+def test_what_was_shown_first_stays_known() -> None:
+    """The words of a picture for a page must not follow the sliders: it does not either."""
+    explorer = explorers.LossExplorer()
+    words, first = explorer.describe(explorer.initial), plots.png(explorer.static())
+    explorer.controls["negatives"].value = 3
+    assert explorer.describe(explorer.initial) == words != explorer.describe(explorer.params)
+    assert plots.png(explorer.static()) == first

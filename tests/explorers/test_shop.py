@@ -139,3 +139,17 @@ def test_positions_order_the_choices_and_are_no_dates(tmp_path: Path, start: int
     row = explorer.history(2, "leave one out")
     assert len(row.dates) == (4 if start else 0)
     assert row.items == timed.interactions["item"][timed.interactions["user"] == 2].tolist()[::-1]
+
+
+def test_choices_of_one_day_are_not_earlier_than_each_other(tmp_path: Path) -> None:
+    small = make_shop(tmp_path)
+    days = 1_735_900_000 + 86_400 * (np.arange(24) % 4 // 2)
+    explorer = ShopExplorer(small.replace(interactions=small.interactions.assign(timestamp=days)))
+    for protocol in PROTOCOL_OPTIONS:
+        parted = explorer.split(protocol)
+        for user in range(6):
+            times = {p: days[rows[parted.dataset.interactions["user"].to_numpy()[rows] == user]]
+                     for p, rows in (("train", parted.train), ("test", parted.test))}  # fmt: skip
+            early = int((times["test"] < times["train"].max(initial=0)).sum())
+            said = f"Earlier than a training choice: {early} of {len(times['test'])} test choices."
+            assert said in explorer.describe({"user": user, "protocol": protocol})

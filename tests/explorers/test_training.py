@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 
+import ipywidgets
+import pydantic
 import pytest
 
 import mmrec_lite as mm
 from mmrec_lite import plots
+from mmrec_lite.methods import REGISTRY, register
+from mmrec_lite.methods.backbones import LightGCN
 from mmrec_lite.methods.micro import MICRO
 from tests.tiny import tiny_shop
 
@@ -239,3 +243,83 @@ def test_stages_and_live_pictures(explorer, monkeypatch):
     assert explorer.wait(60)
     assert {row["stage"] for row in explorer.runs[0].rows} == {"pretrain", "recommend"}
     assert len(set(pictures[before:])) >= 5
+
+
+def test_the_best_figure_is_that_of_the_model_which_comes_out():
+    """MCPTR's pre-training was validated better than what its fine-tuning ended with: 0.450 was shown, 0.425 true."""
+    split = mm.split(tiny_shop(n_items=80), "ratio", seed=0)
+    explorer = explorers.TrainingExplorer(split, methods=("mcptr",), epochs=4, seed=2)
+    with pytest.warns(UserWarning, match="no reviews"):
+        run = explorer.run()
+    stages = run.frame.groupby("stage", sort=False)["valid recall@20"].max()
+    assert stages["pretrain"] > stages["recommend"] == run.best.value
+    assert f"{stages['recommend']:.4f} after epoch {run.best.row}" in explorer.describe(explorer.params)
+    assert explorer.frame()["best validation"].tolist() == [stages["recommend"]]
+    for figure in (explorer.static(), plots.training_curves(run.frame)):
+        ax = next(ax for ax in figure.axes if ax.get_title(loc="left") == "valid recall@20")
+        stars = [line for line in ax.lines if line.get_marker() == "*"]
+        assert [float(star.get_ydata()[0]) for star in stars] == stages.tolist()
+        assert stars[-1].get_xdata()[0] == run.best.row
+
+
+@pytest.fixture
+def own_method():
+    """Register LightGCN under another name, with more settings: (type, default) by name."""
+    made: list[str] = []
+
+    def make(name, **fields):
+        config = pydantic.create_model("Config", __base__=LightGCN.Config, **fields)
+        register(type(name, (LightGCN,), {"name": name, "summary": "one of my own", "Config": config}))
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        del REGISTRY[name]
+
+
+def test_a_slider_takes_the_method_s_own_value_or_leaves_it_alone(split, own_method):
+    """k = 80 and beta = 0 were moved to 50 and 0.0001 in silence; k = None left the explorer deaf for good."""
+    wide = own_method("wide", k=(int, 80), beta=(float, 0.0))
+    free = own_method("free", k=(int | None, None), beta=(float, 20.0))
+    explorer = explorers.TrainingExplorer(split, methods=("lightgcn", wide, free), epochs=1)
+    explorer.controls["method"].value = wide
+    assert explorer.settings(explorer.params) == {"method": wide, "k": 80, "epochs": 1, "seed": 0}
+    assert explorer.controls["beta"].disabled and not explorer.controls["k"].disabled
+    explorer.start()
+    assert explorer.wait(60) and explorer.run(method=wide) is explorer.runs[0]
+    explorer.controls["method"].value = free
+    assert explorer.settings(explorer.params) == {"method": free, "beta": 20.0, "epochs": 1, "seed": 0}
+    assert explorer.controls["k"].disabled
+    explorer.controls["method"].value = "lightgcn"
+    explorer.controls["seed"].value = 5
+    assert "seed 5" in explorer.status.value
+
+
+def test_the_picture_says_where_a_run_without_epochs_stands(split, explorer, monkeypatch):
+    """All of them were "not run yet"."""
+    seen = []
+    plain = explorers.TrainingExplorer(split, methods=("popularity",))
+
+    def title(made):
+        return made.render(made.params).get_suptitle()
+
+    assert title(plain).endswith(": not run yet")
+    plain.start()
+    assert plain.wait(60) and title(plain).endswith(": nothing to train")
+    monkeypatch.setattr("mmrec_lite.explorers.training.fit", lambda *_, **__: seen.append(title(explorer)) or 1 / 0)
+    explorer.start()
+    assert explorer.wait(60) and seen[0].endswith(": running")
+    assert title(explorer).endswith(": failed") and explorer.static().get_suptitle().endswith(": failed")
+    explorer.controls["seed"].value = 1
+    explorer.controls["seed"].value = 0
+    assert "failed (ZeroDivisionError: division by zero), 0 epochs" in explorer.status.value
+
+
+def test_sliders_that_are_replaced_leave_nothing_behind(explorer):
+    def there_and_back():
+        explorer.controls["method"].value = "lightgcn"
+        explorer.controls["method"].value = "micro"
+        return len(ipywidgets.widgets.widget._instances)
+
+    assert there_and_back() == there_and_back() == there_and_back()
