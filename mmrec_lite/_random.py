@@ -6,8 +6,10 @@ Whoever sets it holds `_threads.ALONE`.
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 __all__ = ["epoch_seed", "own_random_numbers", "repeatable"]
@@ -15,14 +17,21 @@ __all__ = ["epoch_seed", "own_random_numbers", "repeatable"]
 
 @contextlib.contextmanager
 def own_random_numbers(device: torch.device, seed: int) -> Iterator[torch.Generator]:
-    """Draw from `seed` for a while: the generator yielded, and PyTorch's own for dropout and samplers inside a loss.
+    """Draw from `seed` for a while: the generator yielded, and, for what a loss draws, PyTorch's, NumPy's and Python's.
 
     Only the generators that training draws from are set and put back: PyTorch's default would wake up every GPU.
     """
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
     on_cpu = device.type == "cpu"
     with torch.random.fork_rng(devices=[]) if on_cpu else torch.random.fork_rng([device], device_type=device.type):
         (torch.default_generator.manual_seed if on_cpu else torch.manual_seed)(seed)
-        yield torch.Generator().manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield torch.Generator().manual_seed(seed)
+        finally:
+            np.random.set_state(of_numpy)  # noqa: NPY002
+            random.setstate(of_python)
 
 
 @contextlib.contextmanager

@@ -112,8 +112,9 @@ def fit(
     question that the test is going to ask.
 
     `devices=2` trains on two processes, each with the whole model and its share of every batch, to the result of one
-    process; the others run the same script again up to here (`parallel.start`), or `fabric run` has started them.
-    Process 0 validates, writes the checkpoint, shows the bar and asks `callback`; all of them must see the checkpoint.
+    process, where loss terms are means over a batch's cases (`Stage`); the others run the same script again up to here
+    (`parallel.start`), or `fabric run` has started them. Process 0 validates, writes the checkpoint, shows the bar and
+    asks `callback`; all of them must see the checkpoint.
 
     Raises ``TrainingDiverged`` when a loss term or, after an epoch, a weight is not finite (the best state is restored
     first, and no checkpoint is written), ``CheckpointError``

@@ -295,3 +295,38 @@ def test_a_larger_corpus_does_not_see_what_is_tested(protocol):
         pretrained_part("mp4sr", mm.load("bazaar"), "both", settings),
     ):
         pass
+
+
+def test_numpys_seeds_are_seeds(shop, tmp_path):
+    """A sweep over np.arange trained everything and could write none of it down."""
+    rows = mm.sweep("mf", shop, seeds=np.arange(2), epochs=1, save=tmp_path, progress=False)
+    assert "error" not in rows or rows["error"].isna().all()
+    one, same = (mm.run("mf", shop, seed=s, candidates=n, epochs=1).row for s, n in ((1, 3), (np.int8(1), np.int64(3))))
+    assert one["id"] == same["id"]
+    assert rows["id"][1] == mm.run("mf", shop, seed=1, epochs=1, save=tmp_path).row["id"]
+    for wrong in (True, -1, 1.0, "1"):
+        with pytest.raises(ValueError, match=f"run: split_seed = {wrong!r}, but it is a whole number from 0"):
+            mm.run("mf", shop, split_seed=wrong)
+
+
+def test_seconds_count_what_an_earlier_call_trained(shop, tmp_path):
+    parts = mm.split(shop)
+    former = mm.fit(mm.create("mf", parts, epochs=3), parts, epochs=2, checkpoint=tmp_path, progress=False).seconds
+    result = mm.run("mf", shop, epochs=3, checkpoint=tmp_path)
+    assert result.row["epochs trained"] == 3 and result.history["seconds"][:2].sum() == former
+    assert result.row["seconds fit"] >= round(result.history["seconds"].sum(), 3) > former
+
+
+def test_a_kept_run_says_the_split_options_it_is_asked_with(shop, tmp_path):
+    """Short histories are parted alike by (.8, .1, .1) and (.6, .2, .2): one run, two rows."""
+    few = shop.replace(interactions=shop.interactions.groupby("user").head(5).reset_index(drop=True), sequences={})
+    grid = {"split_options": [{"ratios": r} for r in ((0.8, 0.1, 0.1), (0.6, 0.2, 0.2))]}
+    rows = mm.sweep("popularity", few, grid=grid, save=tmp_path, progress=False)
+    assert rows["id"].nunique() == 1 and rows["split ratios"].tolist() == ["(0.8, 0.1, 0.1)", "(0.6, 0.2, 0.2)"]
+
+
+def test_a_training_is_not_lost_where_a_further_figure_fails(shop, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        mm.run("mf", shop, epochs=1, save=tmp_path, also=lambda result: {"x": 1 / 0})
+    (row,) = tmp_path.glob("*/row.json")
+    assert json.loads(row.read_text())["epochs trained"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -636,3 +637,37 @@ def test_random_numbers_on_the_cpu_wake_up_no_gpu(monkeypatch):
     with own_random_numbers(torch.device("cpu"), 3) as generator:
         assert torch.equal(torch.rand(2), torch.rand(2, generator=generator))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("term", ["loss", "lr", "epoch", "valid recall@20"])
+def test_a_term_has_no_name_of_a_column(term):
+    """The term was lost, or took the epoch's number."""
+    split = mm.split(tiny_shop())
+    model = mm.create("mf", split)
+    (stage,) = model.stages()
+    named = dataclasses.replace(stage, loss=lambda batch: stage.loss(batch) | {term: torch.zeros(())})
+    model.stages = lambda: [named]
+    with pytest.raises(ValueError, match=f"term '{term}' has the name of a column of the history"):
+        mm.fit(model, split, epochs=1, progress=False)
+
+
+def test_all_random_numbers_of_a_loss_come_from_the_seed(tmp_path):
+    """NumPy's and Python's, too: a training that was broken off went on with others."""
+    split, weights, rows = mm.split(tiny_shop()), [], []
+    before = np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    for stops in ((3,), (1, 3)):
+        for epochs in stops:
+            model = mm.create("mf", split)
+            (stage,) = model.stages()
+
+            def loss(batch, stage=stage):
+                factor = float(np.random.rand()) + random.random()  # noqa: NPY002
+                return {name: term * factor for name, term in stage.loss(batch).items()}
+
+            made = dataclasses.replace(stage, loss=loss)
+            model.stages = lambda made=made: [made]
+            history = mm.fit(model, split, epochs=epochs, checkpoint=tmp_path / str(len(stops)), progress=False)
+        weights.append(torch.cat([weight.flatten() for weight in model.parameters()]))
+        rows.append(history.frame.drop(columns="seconds"))
+    assert torch.equal(*weights) and rows[0].equals(rows[1])
+    assert before == (np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002

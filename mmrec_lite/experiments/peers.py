@@ -24,7 +24,7 @@ from torch import Tensor
 from mmrec_lite.data import MultimodalDataset, Split, load, split
 from mmrec_lite.data.export import to_recbole
 from mmrec_lite.evaluation import KS, Report, check_candidates, evaluate
-from mmrec_lite.experiments.runs import FORMAT, Result, claim, run_id, split_columns
+from mmrec_lite.experiments.runs import FORMAT, Result, claim, run_id, split_columns, whole_number
 from mmrec_lite.experiments.studies import Study
 from mmrec_lite.experiments.sweeps import check_seeds
 from mmrec_lite.methods.base import Hyperparameters, Method
@@ -165,10 +165,12 @@ def run_peer(
     peer = _peer(name)
     if epochs is not None and epochs < 1:
         raise ValueError(f"{name}: epochs = {epochs}, but it is the most epochs to train, 1 or more.")
+    seed, split_seed = (whole_number("run_peer", n, v) for n, v in (("seed", seed), ("split_seed", split_seed)))
     parts = split(load(data), protocol, seed=split_seed, **(split_options or {}))
     ks = check_ks(ks)  # now, not after the training
     for part in ("valid", "test"):
         check_candidates(candidates, parts, part)
+    candidates = candidates if isinstance(candidates, str) else int(candidates)
     config = {**peer.settings, **settings, "epochs": peer.epochs if epochs is None else epochs}
     found = interpreter(python)
     how = {"ks": list(ks), "candidates": candidates, "patience": patience}

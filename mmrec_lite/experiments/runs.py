@@ -7,6 +7,7 @@ import glob
 import hashlib
 import importlib.metadata
 import json
+import numbers
 import os
 import platform
 import shutil
@@ -126,8 +127,15 @@ def run_id(method: str, split: Split, seed: int, config: Mapping[str, Any], extr
     """Name a run by what decides its outcome, the kit's version included, so that a repeated call finds it."""
     from mmrec_lite import __version__  # here: the package imports this module
 
-    parts = json.dumps([__version__, method, split.hash, seed, config, extra], sort_keys=True, default=str)
+    parts = json.dumps([__version__, method, split.hash, seed, config, extra], sort_keys=True)
     return f"{method}-{split.name}-r{seed}-{hashlib.sha256(parts.encode()).hexdigest()[:10]}"
+
+
+def whole_number(where: str, name: str, value: Any) -> int:
+    """Return a seed as Python's own number, which JSON holds, or raise ``ValueError`` for what is none."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{where}: {name} = {value!r}, but it is a whole number from 0.")
+    return int(value)
 
 
 def run(
@@ -171,6 +179,7 @@ def run(
     """
     config = configure(method, profile, **hyper)
     by = None if also is None else function_id(also)  # refused now, not after the training
+    seed, split_seed = (whole_number("run", n, v) for n, v in (("seed", seed), ("split_seed", split_seed)))
     asked = devices != 1 or "LT_DEVICES" in os.environ
     fabric = parallel.start(device, devices) if asked else None  # before the data are read: further processes start
     several = fabric is not None and fabric.world_size > 1
@@ -179,6 +188,7 @@ def run(
     parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
     ks = check_ks(ks)  # now, not after the training
     check_candidates(candidates, parts, "test")
+    candidates = candidates if isinstance(candidates, str) else int(candidates)
     how: dict[str, Any] = {"ks": list(ks), "candidates": candidates}
     valid = "held-out" if candidates == "held-out" else "all"  # validation is cheap enough to need no sample
     if valid != "all":
@@ -193,7 +203,8 @@ def run(
         if save is None or not agree((Path(save) / name / "row.json").exists()):
             return None
         found = Result.load(Path(save) / name)
-        found.row["profile"] = profile  # two profiles may have the same settings
+        # Two profiles may have the same settings, two splits the same rows.
+        found.row |= split_columns(parts) | {"profile": profile, "split_seed": split_seed}
         return found if by in (None, found.row.get("further figures by")) else None
 
     if save is not None and not several and not _to_tidy(Path(save) / name):
@@ -217,13 +228,16 @@ def run(
         history = fit(model, parts, stages=stages, checkpoint=checkpoint, progress=progress, candidates=valid, **where)
         trained = time.perf_counter()
         report = evaluate(model, parts, ks=ks, candidates=candidates, seed=split_seed)
-        seconds = {"create": made - started, "fit": trained - made, "evaluate": time.perf_counter() - trained}
+        fitted = max(trained - made, history.seconds)  # with a checkpoint part of it was trained by an earlier call
+        seconds = {"create": made - started, "fit": fitted, "evaluate": time.perf_counter() - trained}
         row = _row(name, model, parts, history, report, seconds)
         row |= {"seed": seed, "split_seed": split_seed, "profile": profile, "candidates": str(candidates)}
         row |= {"ks": str(ks)} | {key: how[key] for key in ("pretrained", "code") if key in how}
         slices = report.slices("popularity", k=min(20, max(report.ks)))
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
+            if save is not None and leads:
+                result.save(save)  # the training is not lost where `also` fails
             figures = _further(also, result)
             row |= figures | {"further figures": ", ".join(figures), "further figures by": by}
         if save is not None and leads:

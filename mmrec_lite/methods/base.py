@@ -114,14 +114,19 @@ class PairwiseHyperparameters(Hyperparameters):
     monitor: str = Field("recall@20", pattern=MONITOR, description="metric")
 
 
+_COLUMNS = ("stage", "epoch", "loss", "lr", "seconds")  # of a history's rows, beside the terms
+
+
 @dataclass(frozen=True)
 class Stage:
     """One thing to train: which batches, which loss, for how long.
 
-    `loss` returns named terms whose sum is trained. `batches(generator)` yields one epoch. `parameters` are the
-    optimiser's groups ("adam" or "sgd"); `lr_decay(epoch)` multiplies every group's rate. `monitor` names the
-    validation metric of early stopping (None: train all epochs and keep the last state). `begin_epoch(epoch)` runs
-    before each epoch. `n_batches`, the batches of an epoch, is for whoever wants to know; training does not need it.
+    `loss` returns named terms whose sum is trained; on several processes each term must be a mean over the batch's
+    cases, and what it draws come from ``parallel.rand`` and ``parallel.dropout``. `batches(generator)` yields one
+    epoch. `parameters` are the optimiser's groups ("adam" or "sgd"); `lr_decay(epoch)` multiplies every group's rate.
+    `monitor` names the validation metric of early stopping (None: train all epochs and keep the last state).
+    `begin_epoch(epoch)` runs before each epoch. `n_batches`, the batches of an epoch, is for whoever wants to know;
+    training does not need it.
 
     Raises ``ValueError`` for an unknown optimiser or monitor, groups without weights or rate, epochs below 0 and
     patience below 1.
@@ -164,7 +169,8 @@ class Stage:
     def term_names(self, terms: Mapping[str, Tensor], before: Sequence[str] = (), batch: int = 0) -> list[str]:
         """Return the names of a batch's loss terms, those of the batch `before` if there was one.
 
-        Raises ``ValueError`` where they are others than before, or a term is no scalar tensor.
+        Raises ``ValueError`` where they are others than before, have the name of a column of the history, or a term is
+        no scalar tensor.
         """
         where = f"stage {self.name!r}, batch {batch + 1}: the loss"
         if not isinstance(terms, Mapping) or not terms:
@@ -173,6 +179,11 @@ class Stage:
             if not isinstance(term, Tensor) or term.shape != ():
                 found = f"of shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
                 raise ValueError(f"{where}'s term {name!r} is {found}; return a tensor of one number, such as a mean.")
+        if taken := [name for name in terms if name in _COLUMNS or str(name).startswith("valid ")]:
+            raise ValueError(
+                f"{where}'s term {taken[0]!r} has the name of a column of the history ({', '.join(_COLUMNS)}, 'valid "
+                f"...'); call it something else, such as 'bpr'."
+            )
         if before and set(before) != terms.keys():
             raise ValueError(
                 f"{where} returns {', '.join(terms)}, but {', '.join(before)} in the batch before; return the same "

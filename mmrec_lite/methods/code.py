@@ -7,7 +7,7 @@ import dis
 import functools
 import hashlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mmrec_lite.methods.base import Method
@@ -23,7 +23,8 @@ def code_of(cls: type[Method]) -> str | None:
 
     None for the kit's own classes: for them the kit's version speaks, in a run's id and a checkpoint's identity.
 
-    Followed are functions, classes and plain constants by their names; comments and layout do not count. What is
+    Followed are functions, classes and plain constants by their names, also in lists and dicts; comments and layout do
+    not count. What is
     imported from elsewhere is left out, and so is what a name holds that is neither (an array, a data set). The same
     program gives the same figure in every process under one version of Python.
     """
@@ -62,12 +63,17 @@ class _Walk:
 
     def thing(self, value: Any) -> Iterator[str]:
         """Yield lines that describe a value of a module or a class; nothing for what stands elsewhere."""
-        if isinstance(value, (*_PLAIN, tuple, list, dict, set, frozenset)):
+        if isinstance(value, (*_PLAIN, set, frozenset)):
             yield _plain(value)
+        elif isinstance(value, list | tuple):
+            yield from self.elements(enumerate(value), value)
+        elif isinstance(value, dict):
+            yield from self.elements(((key, value[key]) for key in sorted(value, key=_plain)), value)
         elif isinstance(value, staticmethod | classmethod | types.MethodType):
             yield from self.thing(value.__func__)
         elif isinstance(value, functools.partial):
-            yield _plain(list(value.args)) + _plain(value.keywords)
+            yield from self.thing(value.args)
+            yield from self.thing(value.keywords)
             yield from self.thing(value.func)
         elif isinstance(value, property):
             for part in (value.fget, value.fset):
@@ -79,7 +85,9 @@ class _Walk:
             yield from self.type(value)
         elif isinstance(value, types.FunctionType):
             self.seen.add(id(value))
-            yield f"def {value.__name__}{_plain(value.__defaults__)}{_plain(value.__kwdefaults__)}"
+            yield f"def {value.__name__}"
+            yield from self.thing(value.__defaults__)
+            yield from self.thing(value.__kwdefaults__)
             yield from self.code(value.__code__, value.__globals__)
             for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
                 with contextlib.suppress(ValueError):  # a cell that is still empty
@@ -88,6 +96,20 @@ class _Walk:
         elif callable(inner := getattr(value, "__wrapped__", None)):  # of functools.cache
             self.seen.add(id(value))
             yield from self.thing(inner)
+        elif callable(value) and hasattr(value, "__dict__"):  # an object that is called, with what it holds
+            self.seen.add(id(value))
+            yield from self.thing(type(value))
+            yield from self.thing(vars(value))
+
+    def elements(self, pairs: Iterable[tuple[Any, Any]], whole: Any) -> Iterator[str]:
+        """Yield lines for what a list, tuple or dict holds: constants as they stand, and what the module defines."""
+        if id(whole) in self.seen:  # it may hold itself
+            return
+        self.seen.add(id(whole))
+        yield f"{type(whole).__name__} of {len(whole)}"
+        for key, value in pairs:
+            yield f"{_plain(key)} -> {'' if isinstance(value, list | tuple | dict) else _plain(value)}"
+            yield from self.thing(value)
 
     def type(self, cls: type) -> Iterator[str]:
         """Yield lines for a class, its bases first."""

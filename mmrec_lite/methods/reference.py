@@ -36,7 +36,8 @@ class Random(Method):
         """Return each user's scores (B, I); they depend on the seed and the user alone."""
         rows = []
         for user in users.tolist():
-            rows.append(torch.rand(self.n_items, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + user)))
+            own = torch.Generator().manual_seed((self.seed * 1_000_003 + user) % 2**63)
+            rows.append(torch.rand(self.n_items, generator=own))
         return torch.stack(rows)
 
 

@@ -41,6 +41,12 @@ REGISTRY: dict[str, type[Method]] = {
     )
 }
 _SHIPPED = dict(REGISTRY)
+# Arguments of `create`, `run` and `sweep`, and columns of a run's row: a setting of the same name would never arrive,
+# or be overwritten.
+TAKEN = {"also", "candidates", "checkpoint", "code", "dask", "data", "device", "devices", "error", "finished", "format"}
+TAKEN |= {"grid", "id", "jobs", "ks", "label", "method", "methods", "name", "parameters", "pretrained", "profile"}
+TAKEN |= {"progress", "protocol", "save", "seed", "seeds", "split", "split_options", "split_seed", "swept", "threads"}
+TAKEN |= {"wait"}
 Class = TypeVar("Class", bound=type[Method])
 
 
@@ -65,8 +71,8 @@ def register(cls: Class) -> Class:
     A decorator of a `Method` subclass with a `name`, a `summary` and ``score`` (or, for a `VectorMethod`,
     ``vectors``). Registering a name again replaces the former class, as running a notebook's cell again does.
 
-    Raises ``ValueError`` for what is no such class, lacks one of these, takes a name of the kit's, or has a profile
-    that its own ``Config`` refuses.
+    Raises ``ValueError`` for what is no such class, lacks one of these, takes a name of the kit's, has a setting that
+    ``run`` or a row of it uses the name of (`TAKEN`), or a profile that its own ``Config`` refuses.
 
     >>> import mmrec_lite as mm, torch
     >>> @mm.register
@@ -94,6 +100,11 @@ def register(cls: Class) -> Class:
         raise ValueError(f"{where} has no vectors(), which gives the users' and the items' vectors.")
     if not (isinstance(cls.Config, type) and issubclass(cls.Config, Hyperparameters)):
         raise ValueError(f"{where}: Config = {cls.Config!r} is no class derived from mm.Hyperparameters.")
+    if taken := sorted(TAKEN & cls.Config.model_fields.keys()):
+        raise ValueError(
+            f"{where}: its setting {taken[0]!r} has the name of an argument or a column of mm.run or mm.sweep; choose "
+            f"another."
+        )
     for settings in cls.profiles.values():
         cls.Config.checked(name, settings)
     REGISTRY[name] = cls

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import subprocess
 import sys
 from types import ModuleType
 from typing import ClassVar
 
+import pydantic
 import pytest
 
 import mmrec_lite as mm
 from mmrec_lite.methods import REGISTRY
-from mmrec_lite.methods.code import code_of
+from mmrec_lite.methods.code import code_of, function_id
+from mmrec_lite.methods.registry import TAKEN
 from mmrec_lite.training import CheckpointError
 from tests.tiny import tiny_shop
 
@@ -235,3 +239,50 @@ def test_workers_know_a_class_of_the_main_program(tmp_path, repository):
     assert ran.returncode == 0, ran.stderr[-3000:]
     there, here = ran.stdout.split()
     assert there == here
+
+
+HOLDERS = {
+    "a dict": "FORMS = {'up': up}",
+    "a list in a dict": "FORMS = {'up': [up]}",
+    "a class attribute": "class Forms:\n    up = {'up': up}\nFORMS = Forms",
+    "an object": (
+        "class Form:\n    def __init__(self, f): self.f = f\n    def __call__(self, n): return self.f(n)\n"
+        "FORMS = [Form(up)]"
+    ),
+    "a partial's argument": "FORMS = partial(map, up)",
+    "a default": "def other(n, f=up): return f(n)\nFORMS = {1: other}",
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS)
+def test_code_is_followed_into_what_holds_it(holder):
+    """A kept run of the former function was read as that of the new one."""
+    codes = []
+    for sign in ("", "-"):
+        scope = {"__name__": "lesson", "partial": functools.partial}
+        source = f"def up(n): return {sign}n\n{holder}\ndef score(n): return FORMS\n"
+        exec(compile(source, "lesson", "exec"), scope)
+        codes.append(function_id(scope["score"]))
+    assert codes[0] != codes[1]
+
+
+def test_a_list_that_holds_itself_has_a_code():
+    scope = {"__name__": "lesson"}
+    exec("FORMS = []\nFORMS.append([FORMS])\ndef score(n): return FORMS\n", scope)
+    assert function_id(scope["score"])
+
+
+@pytest.mark.parametrize("setting", ["candidates", "seed", "parameters", "label"])
+def test_a_setting_that_would_never_arrive_is_refused(setting):
+    """run(candidates=4) ranked against four items, and the method's own setting stayed as it was."""
+    config = pydantic.create_model("Config", __base__=mm.Hyperparameters, **{setting: (int, 7)})
+    body = {"name": "mine", "summary": "mine", "Config": config, "score": lambda self, users: users}
+    with pytest.raises(ValueError, match=f"its setting '{setting}' has the name of an argument or a column of mm.run"):
+        mm.register(type("Mine", (mm.Method,), body))
+
+
+def test_the_names_that_are_taken_are_those_of_the_calls_and_of_a_row():
+    arguments = {p for call in (mm.run, mm.sweep, mm.create) for p in inspect.signature(call).parameters}
+    assert arguments - {"hyper", "options"} <= TAKEN
+    row = mm.run("popularity", tiny_shop()).row
+    assert {name for name in row if name.isidentifier()} <= TAKEN

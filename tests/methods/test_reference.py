@@ -78,3 +78,9 @@ def test_an_oracle_may_know_some_groups_alone():
 def test_what_is_not_trained_goes_through_a_whole_run(name):
     """fit leaves its history at the model; a buffer of that name once stopped item_knn here."""
     assert mm.run(name, tiny_shop()).metrics["recall@20"] > 0
+
+
+def test_chance_takes_any_seed():
+    split = mm.split(tiny_shop())
+    far, near = (mm.create("random", split, seed=seed).score(torch.arange(3)) for seed in (2**62, 5))
+    assert far.shape == near.shape and not torch.equal(far, near)
