@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .errors import DataError
+from .errors import DataError, first
 from .vectors import IndexedVectors
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ PICTURE_SUFFIXES = tuple(suffix for endings in _ENDINGS.values() for suffix in e
 MASTER_SUFFIXES = _ENDINGS["TIFF"]  # the photographer's original, often beside the picture that shops show
 LARGEST_PICTURE = 2**28  # bytes; an archive of a few kilobytes can unpack to as many gigabytes
 _TABLES = ("users", "items", "interactions")
+_NAMES = {INDEX, "images.zip", "features", "present", "truth", "sequences", *(f"{name}.parquet" for name in _TABLES)}
 _KEYS = {  # of the index -> what stands there
     "name": str, "card": dict, "features": list, "truth": list, "sequences": dict, "texts": list,
     "images": str | None, "hash": str, "sha256": dict,
@@ -95,6 +96,34 @@ def refuse_occupied(folder: Path, overwrite: bool) -> None:
             f"save: {folder} holds files but no {INDEX}, so it is not a saved data set and will not be "
             f"overwritten; choose another folder."
         )
+    if strangers := _strangers(folder):
+        raise DataError(
+            f"save: {folder} holds {first(strangers)}, which the data set did not put there and overwriting would "
+            f"delete; move it out of the folder, or choose another one."
+        )
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What lies in a data set's folder and is none of its files; hidden ones, such as a file browser's, do not count.
+
+    Of a data set whose index is damaged only the names of its files and folders are known.
+    """
+    try:
+        written = {INDEX, *json.loads((folder / INDEX).read_text(encoding="utf-8"))["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        written = None
+    tops = _NAMES if written is None else {name.split("/")[0] for name in written}
+    found = set()
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        top, hidden = name.split("/")[0], any(part.startswith(".") for part in name.split("/"))
+        if hidden or (path.is_dir() and any(path.iterdir())):
+            continue
+        if top not in tops:
+            found.add(top)
+        elif written is not None and name not in written:
+            found.add(name)
+    return sorted(found)
 
 
 def _write(dataset: MultimodalDataset, folder: Path) -> None:

@@ -73,7 +73,8 @@ def add_features(
         each, report = encode_each(names, image, data.image_root, cache, workers, max_pixels, progress)
         vectors, present = each.means()
         if not present.any():
-            raise DataError(f"add_features: not one picture can be used: {report.card()['unusable']}.")
+            unusable = report.card()["unusable"] or "no item has one; which are whose is said by the column `image`"
+            raise DataError(f"add_features: not one picture can be used: {unusable}.")
         changes["features"]["image"], changes["present"]["image"] = vectors.astype(np.float16), present
         items = _usable(items, names, report)
         encoders["image"] = {"model": image.model, "pretrained": image.pretrained, "sha256": image.fingerprint}

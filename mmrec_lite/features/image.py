@@ -13,6 +13,7 @@ from mmrec_lite.data.storage import PICTURE_FORMATS
 
 from .cache import folder_fingerprint, model_fingerprint
 from .device import choose_device
+from .pictures import as_seen
 from .text import offline_hint
 
 if TYPE_CHECKING:
@@ -181,5 +182,5 @@ def _opened(picture: Any) -> Image.Image:
 
     if isinstance(picture, str | Path):
         with Image.open(picture, formats=PICTURE_FORMATS) as image:
-            return image.convert("RGB")
-    return picture.convert("RGB")
+            return as_seen(image)
+    return as_seen(picture)

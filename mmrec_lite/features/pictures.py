@@ -88,21 +88,27 @@ def read_picture(content: bytes | None, name: str, max_pixels: int = MAX_PIXELS)
     `BadPicture` for bytes that are not there, none, no picture, cut short, more than `max_pixels` pixels, or one side
     more than `MAX_RATIO` times the other.
     """
-    from PIL import Image, ImageOps
-
     picture, kinds = open_picture(content, name, max_pixels)
     try:
-        picture.load()
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode in _DEEP:  # 16 bits: a plain conversion would clip nearly everything to white
-            picture = picture.convert("I").point(lambda value: value / 256).convert("L")
-        if "transparent" in kinds:
-            rgba = picture.convert("RGBA")
-            picture = Image.new("RGB", rgba.size, "white")
-            picture.paste(rgba, mask=rgba.getchannel("A"))
-        return picture.convert("RGB"), kinds
+        return as_seen(picture), kinds
     except Exception as error:  # damaged EXIF or GIF blocks raise struct.error, IndexError, MemoryError, ...
         raise BadPicture("corrupt", f"{name} ({error})") from None
+
+
+def as_seen(picture: Image.Image) -> Image.Image:
+    """Return a picture in RGB as a page shows it: upright, 16 bits scaled to 8, what is transparent on white."""
+    from PIL import Image, ImageOps
+
+    picture.load()
+    transparent = "transparent" in _kinds(picture)
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in _DEEP:  # a plain conversion would clip nearly everything to white
+        picture = picture.convert("I").point(lambda value: value / 256).convert("L")
+    if transparent:
+        rgba = picture.convert("RGBA")
+        picture = Image.new("RGB", rgba.size, "white")
+        picture.paste(rgba, mask=rgba.getchannel("A"))
+    return picture.convert("RGB")
 
 
 def open_picture(content: bytes | None, name: str, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:

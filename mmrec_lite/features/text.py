@@ -96,7 +96,7 @@ class TextEncoder:
 
     def _load(self) -> Any:
         if self._loaded is None:
-            source = _locate(self.model)
+            source, device = _locate(self.model), str(choose_device(self.device))
             try:
                 from sentence_transformers import SentenceTransformer
             except ImportError as error:
@@ -105,7 +105,7 @@ class TextEncoder:
                 ) from error
             try:
                 with _no_bars():  # loading has a progress bar of its own, which would stay in a notebook
-                    self._loaded = SentenceTransformer(source, device=str(choose_device(self.device)))
+                    self._loaded = SentenceTransformer(source, device=device)
             except (OSError, ValueError) as error:  # older versions raise the one, newer the other
                 raise ValueError(
                     f"the text model '{self.model}' was not found{offline_hint(error)}: give a sentence-transformers "

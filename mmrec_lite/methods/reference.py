@@ -87,7 +87,11 @@ class ContentConfig(UntrainedConfig):
 
 
 class ContentKNN(Method):
-    """Items that look or read like the user's history, without any training."""
+    """Items that look or read like the user's history, without any training.
+
+    An item that lacks some of the modalities stands as high among the items that have all as it does, by what it has,
+    among those that have that. One that lacks them all stands in the middle.
+    """
 
     name = "content_knn"
     summary = "cosine between an item's features and the mean of the user's, averaged over the modalities"
@@ -100,12 +104,33 @@ class ContentKNN(Method):
         self.interactions = split.matrix("train")
         for name in self.modalities:
             self.register_buffer(f"unit_{name}", unit_rows(torch.from_numpy(data.dense(name))), persistent=False)
+        there = np.stack([data.present[name] for name in self.modalities])  # (M, I)
+        self.register_buffer("there", torch.from_numpy(there), persistent=False)
 
     def score(self, users: Tensor) -> Tensor:
         """Return the mean cosine over the modalities (B, I)."""
         own = _histories(self.interactions, users, self.device)
         units = [getattr(self, f"unit_{name}") for name in self.modalities]
-        return torch.stack([unit_rows(own.T @ unit) @ unit.T for unit in units]).mean(dim=0)
+        cosines = torch.stack([unit_rows(own.T @ unit) @ unit.T for unit in units])
+        mean, whole = cosines.mean(dim=0), self.there.all(dim=0)
+        if whole.all():
+            return mean
+        # Standard scores of each modality over the items that have it; of n of them the sum spreads by the root of n.
+        scores = sum(torch.where(has, _standard(c, has), 0.0) for c, has in zip(cosines, self.there, strict=True))
+        scores = scores / self.there.sum(dim=0).clamp(min=1).sqrt()
+        if whole.sum() < 2:
+            return scores
+        known = mean[:, whole]
+        return torch.where(whole, mean, known.mean(dim=1, keepdim=True) + known.std(dim=1, keepdim=True) * scores)
+
+
+def _standard(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return (B, I) less the mean of the chosen columns, in units of their standard deviation."""
+    if chosen.sum() < 2:
+        return torch.zeros_like(values)
+    known = values[:, chosen]
+    spread = known.std(dim=1, keepdim=True)
+    return (values - known.mean(dim=1, keepdim=True)) / torch.where(spread > 0, spread, 1.0)
 
 
 class OracleConfig(UntrainedConfig):

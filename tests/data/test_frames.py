@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -514,8 +517,8 @@ class TestPictures:
             assert shop.items["image"].tolist() == [first, "a.png", "", "b.jpg"]
             assert shop.items["images"].tolist() == [first, "a.png|other.png", "", "b.jpg"]
             assert "images_given" not in shop.items and "images_given" not in shop.card["notes"][-1]
-        shop = read_frames(LOG, items.assign(images=["", "a.png|gone.png", None, "b.jpg"]), images=folder)
-        assert "images" not in shop.items and shop.items["images_given"][1] == "a.png|gone.png"
+        with pytest.raises(DataError, match=r"row 1 names the image 'gone\.png' in column 'images'"):
+            read_frames(LOG, items.assign(images=["", "a.png|gone.png", None, "b.jpg"]), images=folder)
 
     def test_digits_of_every_script_order_pictures(self):
         """² and ① are digits, but no decimal ones; an archive's names may have more of them than Python reads."""
@@ -720,3 +723,126 @@ class TestWhatASpreadsheetDoes:
     def test_what_is_no_table(self):
         with pytest.raises(DataError, match="interactions: give a file's name or a pandas data frame, not a list"):
             read_frames([{"user": "a", "item": "x"}])
+
+
+SWALLOWED = {
+    "two reviews": 'user\titem\treview\nu1\ta\tok\nu1\tb\t"Great\nu2\ta\tok\nu2\tb\t"Super\nu3\ta\tok\n',
+    "sizes in inches": 'user,item,review\nu1,a,ok\nu1,b,"5 inch\nu2,a,ok\nu2,b,"7 inch\nu3,a,ok\n',
+}
+
+
+@pytest.mark.parametrize("text", SWALLOWED.values(), ids=SWALLOWED)
+@pytest.mark.parametrize("packed", [False, True])
+def test_rows_between_two_quotation_marks_are_not_lost(tmp_path, text, packed):
+    """pandas makes one cell of them: 3 of 5 orders were left, and the card said that 3 were read."""
+    name = ("o.tsv" if "\t" in text else "o.csv") + (".gz" if packed else "")
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    with pytest.raises(
+        DataError, match=r"row 1 has a cell that a quotation mark opens and that ends in line 5, in the mi"
+    ):
+        read_frames(tmp_path / name)
+
+
+def test_line_ends_in_quoted_cells_are_words(tmp_path):
+    text = 'user,item,review\nu1,a,"Good, cheap, fine\nAgain, yes, ""really"""\nu2,a,ok\nu2,b,5" disk\n'
+    (tmp_path / "o.csv").write_text(text)
+    data = read_frames(tmp_path / "o.csv")
+    assert sorted(data.interactions["review"]) == ['5" disk', 'Good, cheap, fine\nAgain, yes, "really"', "ok"]
+
+
+@pytest.mark.parametrize(("sign", "kind"), [(";", ","), (",", ".")])
+def test_times_that_a_spreadsheet_shortened_are_refused(tmp_path, sign, kind):
+    """Four digits of milliseconds are days: orders of one day became ties."""
+    rows = [["user", "item", "timestamp"], ["u1", "a", f"1{kind}7067E+12"], ["u2", "a", f"1{kind}70671E+12"]]
+    (tmp_path / "o.csv").write_text("".join(f"{sign.join(row)}\n" for row in rows))
+    with pytest.raises(DataError, match=r"row 0 has timestamp '1.7067E\+12', which is no whole time"):
+        read_frames(tmp_path / "o.csv")
+
+
+def test_times_written_as_text_are_those_of_numbers(tmp_path):
+    (tmp_path / "o.csv").write_text("user,item,timestamp\nu1,a,1600000000123\nu1,b,1600000000456\nu2,a,1600000001000\n")
+    (tmp_path / "d.csv").write_text("user,item,timestamp\nu1,a,2020-09-13\nu1,b,2020-09-14\nu2,a,2020-09-15\n")
+    assert read_frames(tmp_path / "o.csv").interactions["timestamp"].tolist() == [1600000000, 1600000000, 1600000001]
+    assert read_frames(tmp_path / "d.csv").interactions["timestamp"].tolist()[0] == 1599955200
+    with pytest.raises(DataError, match=r"timestamp 1600000000123, which is no number of seconds before 2099"):
+        read_frames(tmp_path / "o.csv", time_unit="s")
+    with pytest.raises(DataError, match=r"timestamp holds dates, which have no time_unit='ms'; leave it out"):
+        read_frames(tmp_path / "d.csv", time_unit="ms")
+
+
+def test_html_is_no_text():
+    """A cell of tags alone passed for a text, and every description's <div> for what items have in common."""
+    items = pd.DataFrame(
+        {
+            "item": list("abcd"),
+            "title": ["Red shoe", "R&D <3", "A &lt; B", "Lamp"],
+            "text": ["<p>&nbsp;</p>", "a < b and c > d", "plain", "<div style='x'>A warm<br/>lamp.</div>"],
+        }
+    )
+    orders = pd.DataFrame({"user": ["u"] * 4, "item": list("abcd"), "review": ["<b>Good</b>", "so<so", "ok", "1 > 0"]})
+    data = read_frames(orders, items)
+    assert data.items["title"].tolist() == ["Red shoe", "R&D <3", "A < B", "Lamp"]
+    assert data.items["text"].tolist() == ["", "a < b and c > d", "plain", "A warm lamp."]
+    assert data.interactions["review"].tolist() == ["Good", "so<so", "ok", "1 > 0"]
+    assert [note for note in data.card["notes"] if "HTML" in note] == [
+        "title: HTML was taken out of 1 cells",
+        "text: HTML was taken out of 2 cells",
+        "review: HTML was taken out of 1 cells",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there"), [("000", "0"), ("SKU-1 ", "sku-1"), ("Gro\u0308ße", "Größe"), ("7.0", "7")]
+)
+def test_items_dropped_for_their_spelling_are_named(wanted, there):
+    orders = pd.DataFrame({"user": ["u", "u", "v"], "item": [wanted, "other", "unknown"]})
+    data = read_frames(orders, pd.DataFrame({"item": [there, "other"]}), drop_unknown=True)
+    (note,) = [note for note in data.card["notes"] if "lacks" in note]
+    assert note.startswith("items: 1 of the 2 that the table lacks") and f"{wanted!r} and {there!r}" in note
+
+
+def test_bytes_are_words_and_whole_decimals_whole(tmp_path):
+    """Spark and Hive write strings as bytes: ids were "b'i1'"."""
+    table = pa.table({
+        "user": pa.array([b"u1", "é".encode()], pa.binary()), "item": pa.array([Decimal("12.00"), Decimal("12.50")]),
+        "review": pa.array([b"good", None], pa.binary()),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "o.parquet")
+    data = read_frames(tmp_path / "o.parquet")
+    assert data.users["user_id"].tolist() == ["u1", "é"] and data.items["item_id"].tolist() == ["12", "12.50"]
+    assert data.interactions["review"].tolist() == ["good", ""]
+    with pytest.raises(DataError, match="holds bytes that are not UTF-8"):
+        read_frames(pd.DataFrame({"user": [b"\xff\xfe"], "item": ["a"]}))
+
+
+def pictures(folder, names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), "red").save(folder / name)
+
+
+@pytest.mark.parametrize("form", ["a{0}.png|b{0}.png", "a{0}|b{0}", "a{0}.png, b{0}.png", None])
+def test_one_lost_file_does_not_cost_the_lists_of_all(tmp_path, form):
+    pictures(tmp_path, [f"{side}{n}.png" for n in range(3) for side in "ab"])
+    cells = [form.format(n) if form else [f"a{n}.png", f"b{n}.png"] for n in range(3)]
+    items = pd.DataFrame({"item": list("xyz"), "images": cells, "image": [f"a{n}.png" for n in range(3)]})
+    orders = pd.DataFrame({"user": ["u"] * 3, "item": list("xyz")})
+    assert read_frames(orders, items, images=tmp_path).items["images"].tolist() == [
+        f"a{n}.png|b{n}.png" for n in range(3)
+    ]
+    (tmp_path / "b1.png").unlink()
+    for table in (items, items.drop(columns="image")):
+        with pytest.raises(DataError, match=r"row 1 names the image 'b1(\.png)?' in column 'images', which is not in"):
+            read_frames(orders, table, images=tmp_path)
+
+
+def test_folders_that_only_part_many_files_are_no_items(tmp_path):
+    """0/10.png was a picture of item 0: ten items had three foreign pictures each, thirty had none."""
+    pictures(tmp_path / "parted", [f"{n % 3}/{n}.png" for n in range(9)])
+    pictures(tmp_path / "own", [f"{n}/{k}.png" for n in range(9) for k in (1, 2)])
+    orders = pd.DataFrame({"user": ["u"] * 9, "item": [str(n) for n in range(9)]})
+    with pytest.raises(
+        DataError, match=r"'0/3.png' in .* fits item '0' by its folder and '3' by its name, as 6 files do"
+    ):
+        read_frames(orders, images=tmp_path / "parted")
+    assert (read_frames(orders, images=tmp_path / "own").items["image"] == [f"{n}/1.png" for n in range(9)]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import weakref
 import zipfile
 from contextlib import suppress
@@ -164,3 +165,28 @@ def test_the_archive_that_is_replaced_is_closed_before(pictures, tmp_path, monke
             archive.write(tmp_path / "large.png", name)
     shop.replace(image_root=tmp_path / "new.zip").save(tmp_path / "x", overwrite=True)
     assert opened() is None and shop.image(0).size == (9, 9)
+
+
+@pytest.mark.parametrize("index", ["whole", "damaged"])
+def test_overwriting_deletes_nothing_but_the_data_set(tmp_path, index):
+    """Runs, notes and another data set saved inside went without a word."""
+    folder = tiny_shop().save(tmp_path / "raw")
+    if index == "damaged":
+        (folder / "dataset.json").write_text("{")
+    tiny_shop(seed=1).save(folder, overwrite=True)
+    (folder / ".DS_Store").touch()
+    tiny_shop().save(folder, overwrite=True)
+    for stranger, shown in (("notes.csv", "'notes.csv'"), ("results/a/row.json", "'results'"), ("sub", "'sub'")):
+        place = folder / stranger
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch() if "." in stranger else place.mkdir()
+        if index == "damaged":
+            (folder / "dataset.json").write_text("{")
+        with pytest.raises(DataError, match=f"holds {shown}, which the data set did not put there"):
+            tiny_shop().save(folder, overwrite=True)
+        assert place.exists()
+        shutil.rmtree(folder / stranger.split("/")[0]) if (folder / stranger.split("/")[0]).is_dir() else place.unlink()
+    (folder / "features" / "mine.npy").touch()
+    if index == "whole":
+        with pytest.raises(DataError, match=r"holds 'features/mine\.npy'"):
+            tiny_shop().save(folder, overwrite=True)

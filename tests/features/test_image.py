@@ -11,6 +11,7 @@ from PIL import Image
 import mmrec_lite as mm
 from mmrec_lite.data.bazaar import CLIP_FOLDER
 from mmrec_lite.features import ImageEncoder, train_small_clip
+from mmrec_lite.features.pictures import read_picture
 
 NEEDS_CLIP = pytest.mark.skipif(
     not all(__import__("importlib.util").util.find_spec(m) for m in ("open_clip", "transformers")),
@@ -117,3 +118,34 @@ def test_a_model_by_name_with_a_checkpoint(tmp_path):
     assert encoder.width == found.shape[1] and len(encoder.fingerprint) == 64
     with pytest.raises(ValueError, match="could not be loaded"):
         ImageEncoder(name, "no-such-tag").encode([picture])
+
+
+def test_a_picture_is_encoded_as_it_is_seen_whoever_opens_it(encoder, tmp_path):
+    """By its path, as a Pillow image and from a data set: rotated by EXIF, transparent, of 16 bits."""
+    rng = np.random.default_rng(0)
+    block = Image.fromarray(rng.integers(0, 255, (40, 80, 3), dtype=np.uint8)).resize((80, 40), Image.Resampling.BOX)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    block.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    clear = block.convert("RGBA")
+    clear.putalpha(Image.fromarray((np.arange(80) > 40)[None].repeat(40, 0).astype(np.uint8) * 255))
+    clear.save(tmp_path / "clear.png")
+    Image.fromarray(rng.integers(0, 65535, (40, 80), dtype=np.uint16)).save(tmp_path / "deep.png")
+    for name in ("turned.jpg", "clear.png", "deep.png"):
+        seen, _ = read_picture((tmp_path / name).read_bytes(), name)
+        with Image.open(tmp_path / name) as opened:
+            by_hand = encoder.encode([tmp_path / name, opened, seen])
+        np.testing.assert_allclose(by_hand[:2], by_hand[2:].repeat(2, axis=0), atol=1e-3)
+
+
+def test_no_picture_and_no_device_are_called_so(tmp_path):
+    from mmrec_lite.data import DataError
+    from mmrec_lite.features.catalogue import add_features
+    from mmrec_lite.features.text import TextEncoder
+    from tests.test_plots import make_shop
+
+    with pytest.raises(DataError, match="not one picture can be used: no item has one"):
+        add_features(make_shop(tmp_path), None, ImageEncoder("bazaar"), pictures={})
+    with pytest.raises(ValueError, match="device 'cuda' cannot be used") as refused:
+        TextEncoder("offline", device="cuda").encode(["a"])
+    assert "was not found" not in str(refused.value)

@@ -16,6 +16,7 @@ from ..storage import file_hash
 from .logs import FIRST, core_step, counted, k_core
 from .matrices import Matrix, check_rows, mark_missing, read_matrix
 from .pictures import match_pictures, normal
+from .streaming import MARKUP, plain
 from .tables import (
     Source,
     ids_as_text,
@@ -85,7 +86,8 @@ def read_frames(
     """
     name = check_name(name or _name(interactions), "name")
     features = dict(features or {})
-    table, table_name = read_table(interactions, "interactions", ids=(user, item, review or "review"))
+    as_written = (user, item, review or "review", timestamp or "timestamp")
+    table, table_name = read_table(interactions, "interactions", ids=as_written)
     asked = {"timestamp": timestamp, "rating": rating, "review": review, "split": split}
     columns = _columns(table, table_name, {"user": user, "item": item}, asked)
     _refuse_idle(columns, items, features, item_key, time_unit, missing)
@@ -98,13 +100,16 @@ def read_frames(
     if items is None and (title is not None or texts):
         raise DataError("title=... and text=... name columns of the items table; pass items=... (--items), too.")
     catalogue = _described(catalogue, items_name, title, texts)
+    catalogue, rows, tidied = _without_markup(catalogue, rows)
     vectors, present, notes = mark_missing(matrices, missing)
+    notes += tidied
     if images is not None:
         catalogue, note = match_pictures(images, catalogue, items_name, image)
         notes.append(note)
     notes += _alike(rows["user"], "users") + _alike(catalogue["item_id"], "items")
     places = _places(rows["item"], catalogue, table_name, items_name, drop_unknown)
     known = places < len(catalogue)
+    notes += _nearly(rows["item"][~known], catalogue["item_id"])
     kept, counts = _kept(rows, places, known, table_name, drop_duplicates, min_user, min_item)
     if finer is not None:
         kept = kept[np.argsort(finer[kept], kind="stable")]
@@ -236,6 +241,20 @@ def _described(catalogue: pd.DataFrame, items_name: str, title: str | None, text
     return catalogue.assign(**{name: words(catalogue[name]) for name in numbers})
 
 
+def _without_markup(catalogue: pd.DataFrame, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Titles, texts and reviews without HTML, which would be read as words; what was done, for the card."""
+    tables, notes = {"items": catalogue, "interactions": rows}, []
+    for key, name in (("items", "title"), ("items", "text"), ("interactions", "review")):
+        table = tables[key]
+        if name not in table or pd.api.types.infer_dtype(table[name], skipna=True) != "string":
+            continue
+        marked = table[name].str.contains(MARKUP, na=False).to_numpy(dtype=bool)
+        if marked.any():
+            tables[key] = table.assign(**{name: table[name].where(~marked, table[name][marked].map(plain))})
+            notes.append(f"{name}: HTML was taken out of {int(marked.sum())} cells")
+    return *tables.values(), notes
+
+
 def _sentences(pieces: Sequence[str]) -> str:
     """Join the pieces that are not empty, so that each begins a sentence."""
     pieces = [piece.strip() for piece in pieces if piece.strip()]
@@ -255,6 +274,23 @@ def _alike(column: pd.Series, what: str) -> list[str]:
     return [
         f"{what}: {int(again.sum())} of {len(ids)} ids are another's but for capitals, spaces or how accents are "
         f"written, as {pair}; kept apart"
+    ]
+
+
+def _nearly(dropped: pd.Series, ids: pd.Series) -> list[str]:
+    """A note where items that the table lacks differ from one of it in spelling alone."""
+
+    def bare(name: str) -> str:
+        return normal(name.strip().casefold()).removesuffix(".0").lstrip("0")
+
+    there = {bare(name): name for name in ids}
+    lost = pd.unique(dropped)
+    near = [name for name in lost if bare(name) in there]
+    if not near:
+        return []
+    return [
+        f"items: {len(near)} of the {len(lost)} that the table lacks are there but for leading zeros, capitals, spaces "
+        f"or how accents are written, as {near[0]!r} and {there[bare(near[0])]!r}; left out all the same"
     ]
 
 

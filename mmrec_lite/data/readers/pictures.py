@@ -34,7 +34,7 @@ def match_pictures(
         require_column(catalogue, catalogue_name, column, named_by("image"))
     elif "image" in catalogue:
         column = "image"
-    lists = _lists(paths, catalogue["images"]) if "images" in catalogue else None
+    lists = _lists(root, paths, catalogue["images"], catalogue_name) if "images" in catalogue else None
     own = "images" in catalogue and lists is None  # counts, addresses, anything: not what `images` means from here on
     wanted = words(catalogue[column]) if column is not None else None
     if lists is not None:
@@ -51,14 +51,28 @@ def match_pictures(
     return found, f"{note}; the column 'images' is now called 'images_given'" if own else note
 
 
-def _lists(paths: list[str], cells: pd.Series) -> pd.Series | None:
-    """The cells where each part of every one that is not empty is one of the paths, in the paths' own spelling."""
+def _lists(root: Path, paths: list[str], cells: pd.Series, catalogue_name: str) -> pd.Series | None:
+    """The cells as lists of paths, in the paths' own spelling, parted by "|"; None where no part of any is a path.
+
+    Parts may stand between commas as well (a Parquet list), and lack their ending. Raises `DataError` for one that is
+    not there: a single lost file must not cost all others.
+    """
     known = {normal(path): path for path in paths} | {path: path for path in paths}
     cells = words(cells)
-    lists = [[known.get(name) or known.get(normal(name)) for name in cell.split("|") if cell] for cell in cells]
-    if not any(lists) or any(name is None for names in lists for name in names):
+    several = [[cell] if cell in known else re.split(r"\||, ?" if "|" not in cell else r"\|", cell) for cell in cells]
+    parted = [[part.strip() for part in parts if part.strip()] for parts in several]
+    stems = {_stem(path) for path in paths} if any("|" in cell for cell in cells) else set()  # a mere "3" is a count
+    if not any(name in known or normal(name) in (known | dict.fromkeys(stems)) for names in parted for name in names):
         return None
-    return pd.Series(["|".join(names) for names in lists], index=cells.index, name=cells.name)
+    by_name = _lookup(paths, {normal(name) for names in parted for name in names}, root)
+    found = [[by_name.get(name) or by_name.get(normal(name)) for name in names] for names in parted]
+    lost = [(row, parted[row][names.index(None)]) for row, names in enumerate(found) if None in names]
+    if lost:
+        raise DataError(
+            f"{catalogue_name}: row {lost[0][0]} names the image {lost[0][1]!r} in column {cells.name!r}, which is not "
+            f"in {root} ({len(lost)} such rows). Add the files, or take the names out."
+        )
+    return pd.Series(["|".join(names) for names in found], index=cells.index, name=cells.name)
 
 
 def _used(catalogue: pd.DataFrame) -> set[str]:
@@ -91,6 +105,7 @@ def _named(
 def _called_after(root: Path, paths: list[str], catalogue: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The catalogue with the pictures that are called after its items."""
     found = pictures_by_item(paths, catalogue["item_id"])
+    _refuse_shards(root, found, catalogue["item_id"])
     if not found:
         raise DataError(
             f"images: none of the {len(paths)} pictures in {root} is called after an item id, such as "
@@ -107,6 +122,24 @@ def _called_after(root: Path, paths: list[str], catalogue: pd.DataFrame) -> tupl
     if any(len(entry) > 1 for entry in names):
         columns["images"] = ["|".join(entry) for entry in names]
     return catalogue.assign(**columns), note
+
+
+def _refuse_shards(root: Path, found: dict[str, list[str]], ids: pd.Series) -> None:
+    """Raise where folders that only part a shop's many files are called like items: 0/10.jpg is one of 10, not of 0."""
+    known = {normal(name): name for name in ids}
+    other = {}  # the item a picture is called after, where it lies in another one's folder
+    for owner, names in found.items():
+        for name in names:
+            stem = normal(PurePosixPath(name).stem)
+            if known.get(stem, owner) != owner:
+                other[name] = known[stem]
+    if len(set(other.values())) > len(found):
+        name = min(other)
+        raise DataError(
+            f"images: {name!r} in {root} fits item {PurePosixPath(name).parent.name!r} by its folder and "
+            f"{other[name]!r} by its name, as {len(other)} files do. Name the column with the file names: image=... "
+            f"(--image), or call the folders something else."
+        )
 
 
 def _note(items: int, count: int, paths: list[str], used: set[str]) -> str:

@@ -21,6 +21,12 @@ from ..errors import DataError
 LONGEST_LINE = 2**26  # bytes; a gzip file of a few kilobytes can unpack to one line that no memory holds
 _PIECE = 2**12  # texts held as Python strings before they are packed
 _TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|</?[a-z!][^<>]{0,400}>", re.DOTALL | re.IGNORECASE)
+# What tells a text of HTML: a tag of that language, or an entity. "a < b" and "R&D" are words.
+MARKUP = re.compile(
+    r"</?(?:a|b|br|p|i|u|em|strong|div|span|ul|ol|li|h[1-6]|font|img|table|t[rdh]|tbody|hr|small|su[bp]|pre)\b[^<>]{0,400}>"
+    r"|&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,6});",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"\s+")
 _HALF = re.compile("[\ud800-\udfff]")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import decimal
 import gzip
 import re
 import warnings
@@ -85,7 +87,7 @@ def _read_text(path: Path, separator: str, ids: Sequence[str]) -> pd.DataFrame:
     _refuse_twins([name for name in names.iloc[0] if name], path.name)  # pandas would call the second one another name
     # Without index_col=False pandas would silently take a first column without a name for row names.
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-        return pd.read_csv(
+        table = pd.read_csv(
             path,
             sep=separator,
             decimal="," if separator == ";" else ".",
@@ -95,6 +97,42 @@ def _read_text(path: Path, separator: str, ids: Sequence[str]) -> pd.DataFrame:
             index_col=False,
             low_memory=False,
         )
+    if any(_has_line_ends(table[column]) for column in table):
+        _refuse_swallowed(path, separator)
+    return table
+
+
+def _has_line_ends(values: pd.Series) -> bool:
+    text = pd.api.types.infer_dtype(values, skipna=True) == "string"
+    return text and bool(values.str.contains("\n", regex=False, na=False).any())
+
+
+def _refuse_swallowed(path: Path, separator: str) -> None:
+    """Raise where words follow a closing quotation mark: then another cell opened it, and the rows between are in it.
+
+    pandas takes two cells that begin with a mark ("Great ..., and "5 inch ...) for one.
+    """
+    limit, row = csv.field_size_limit(2**31 - 1), -1
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+            if path.suffix.lower() == ".gz"
+            else path.open(encoding="utf-8-sig", newline="") as file
+        ):
+            lines = csv.reader(file, delimiter=separator, strict=True)
+            try:
+                for row, _ in enumerate(lines):  # noqa: B007
+                    pass
+            except csv.Error as error:
+                if "expected after" not in str(error):  # pandas has read the rest
+                    return
+                raise DataError(
+                    f"{path.name}: row {row} has a cell that a quotation mark opens and that ends in line "
+                    f"{lines.line_num}, in the middle of another cell, so that the rows between were one cell. Quote "
+                    f'whole cells and double the marks in them ("5"" disk"), or take the marks out.'
+                ) from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 @contextmanager
@@ -208,13 +246,17 @@ def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
     distinct = pd.unique(ids)
     if any(not name.strip() for name in distinct):
         _refuse_missing((ids.str.strip() == "").to_numpy(), values, table_name)
-    if any(_SHORTENED.fullmatch(name) for name in distinct):
-        wrong = ids.map(lambda name: _SHORTENED.fullmatch(name) is not None).to_numpy()
-        remedy = (
-            "A spreadsheet shortened a long number, and several ids may have become one: format the column as text "
-        )
-        refuse_rows(ids, wrong, "whole id", table_name, 0, remedy + "there and save it anew.")
+    refuse_shortened(ids, table_name, "whole id")
     return ids
+
+
+def refuse_shortened(values: pd.Series, table_name: str, kind: str) -> None:
+    """Raise for a number that a spreadsheet wrote as 4,00638E+12: several may have become one."""
+    distinct = [value for value in pd.unique(values) if isinstance(value, str)]
+    if any(_SHORTENED.fullmatch(value) for value in distinct):
+        wrong = values.map(lambda value: isinstance(value, str) and _SHORTENED.fullmatch(value) is not None)
+        remedy = "A spreadsheet shortened a long number, and several may have become one: format the column as text "
+        refuse_rows(values, wrong.to_numpy(dtype=bool), kind, table_name, 0, remedy + "there and save it anew.")
 
 
 def _refuse_missing(missing: np.ndarray, values: pd.Series, table_name: str) -> None:
@@ -249,7 +291,14 @@ def refuse_repeats(ids: pd.Series, table_name: str, column: str) -> None:
 
 
 def word(value: object) -> str:
-    """A cell as text: 7.0 is "7", a missing one ""."""
+    """A cell as text: 7.0 is "7", a missing one "", bytes are UTF-8. Raises `DataError` for bytes that are not."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"a cell holds bytes that are not UTF-8 ({error}); write the column as text.") from None
+    if isinstance(value, decimal.Decimal) and value.is_finite():
+        return str(int(value)) if value == int(value) else str(value)
     if isinstance(value, float | np.floating):
         return "" if value != value else str(int(value)) if float(value).is_integer() else str(value)
     return "" if value is None or value is pd.NaT or value is pd.NA else str(value)

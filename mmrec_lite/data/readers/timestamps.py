@@ -12,7 +12,7 @@ import pandas as pd
 from ..checks import whole_numbers
 from ..errors import DataError, listing
 from ..times import EARLIEST_DATE, LATEST_DATE
-from .tables import as_numbers, refuse_rows, whole_column
+from .tables import as_numbers, refuse_rows, refuse_shortened, whole_column
 
 # What does a number of this size count? Seconds since 1970 lie in 10^8..10^11 from 1973 to 5138,
 # milliseconds in 10^11..10^14, and so on; smaller numbers are positions (0, 1, 2, ...): an order, no date.
@@ -81,20 +81,41 @@ def seconds(values: pd.Series, table_name: str, unit: str | None) -> tuple[np.nd
     """
     _check_unit(unit, table_name)
     column = values.name
-    values = values.infer_objects()  # numbers may have come as objects
+    values = _as_numbers(values.infer_objects(), table_name)  # numbers may have come as objects, or as text
     if pd.api.types.is_numeric_dtype(values):
         numbers = whole_numbers(_plain(values), table_name, column)
         found = unit or _unit_of(numbers, table_name, column)
         if unit is None and found != "order":
             _refuse_compact(values, numbers, found, table_name)
+        _refuse_late(values, numbers, found, table_name)
         per_second, how = _PER_SECOND[found], {"order": "order only, no dates", "s": "seconds"}.get(found)
         how = f"column {column!r}: {how or found + ', floored to seconds'}"
+    elif unit is not None:
+        raise DataError(f"{table_name}: {column} holds dates, which have no time_unit={unit!r}; leave it out.")
     else:
         numbers = _nanoseconds(values, table_name)
         per_second, how = 10**9, f"column {column!r}: dates (UTC), floored to seconds"
     whole = numbers // per_second
     finer = numbers if (whole * per_second != numbers).any() else None
     return whole, finer, how
+
+
+def _as_numbers(values: pd.Series, table_name: str) -> pd.Series:
+    """Text as numbers where each cell is one; raises for 1,7067E+12, of which a spreadsheet left days alone."""
+    if pd.api.types.infer_dtype(values, skipna=True) != "string":
+        return values
+    refuse_shortened(values, table_name, "whole time")
+    numbers = pd.to_numeric(values, errors="coerce")
+    return values if (numbers.isna() & values.notna()).any() else numbers
+
+
+def _refuse_late(values: pd.Series, numbers: np.ndarray, unit: str, table_name: str) -> None:
+    """Raise where all times are after 2099: they count in another unit than was said."""
+    late = numbers // _PER_SECOND[unit] >= LATEST_DATE
+    if unit == "order" or not late.all():
+        return
+    remedy = f"Say what the numbers count with time_unit=... (--time-unit): {listing(TIME_UNITS)}."
+    refuse_rows(values, late, f"number of {_COUNTED[_PER_SECOND[unit]]} before 2099", table_name, 0, remedy)
 
 
 def _check_unit(unit: str | None, table_name: str) -> None:
