@@ -713,7 +713,8 @@ class TestWhatASpreadsheetDoes:
         ("options", "told"),
         [({"item_key": "sku"}, "--item-key.*pass items="), ({"missing": "zero"}, "--missing.*pass features="),
          ({"time_unit": "ms"}, "--time-unit.*name timestamp="), ({"title": "item"}, "pass items=... .--items"),
-         ({"text": ["item"]}, "pass items=... .--items")],
+         ({"text": ["item"]}, "pass items=... .--items"), ({"image": "file"}, "--image.*pass images="),
+         ({"drop_unknown": True}, "--drop-unknown.*pass items=")],
     )  # fmt: skip
     def test_options_that_have_nothing_to_work_on(self, options, told):
         log = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"]})

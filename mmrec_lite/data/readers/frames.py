@@ -91,6 +91,12 @@ def read_frames(
     asked = {"timestamp": timestamp, "rating": rating, "review": review, "split": split}
     columns = _columns(table, table_name, {"user": user, "item": item}, asked)
     _refuse_idle(columns, items, features, item_key, time_unit, missing)
+    if image is not None and images is None:
+        raise DataError(
+            "image=... (--image): it names the column of pictures' files; pass images=..., or leave it out."
+        )
+    if drop_unknown and items is None and not features:
+        raise DataError("drop_unknown=... (--drop-unknown): there is no table that lacks an item; pass items=....")
     rows, finer, time = _rows(table, table_name, columns, time_unit)
     matrices = {modality: read_matrix(source, modality) for modality, source in features.items()}
     texts = [text] if isinstance(text, str) else list(text or ())
