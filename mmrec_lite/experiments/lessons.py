@@ -81,7 +81,7 @@ def sweep_lesson(
     source = hashlib.sha256(notebook.read_bytes()).hexdigest()
     how = {"notebook": str(notebook.resolve()), "source": source, "save": str(Path(save).resolve()), "timeout": timeout}
     how["cwd"] = str(Path.cwd())
-    contents = _contents(value for point in points for value in point.values())
+    contents = _contents((value for point in points for value in point.values()), Path(how["save"]))
     cells = [(dict(point), how | {"parameters": point, "contents": contents}) for point in points]
     rows = run_cells(_execute, cells, jobs=jobs, threads=threads, dask=dask, progress=progress, desc=notebook.stem)
     return pd.DataFrame(rows)
@@ -112,10 +112,10 @@ def _plain(point: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(point, default=known))
 
 
-def _contents(values: Iterable[Any]) -> dict[str, str]:
-    """Return the hash of what is in each file and folder that a value names; hidden files and kept runs are left out.
+def _contents(values: Iterable[Any], save: Path) -> dict[str, str]:
+    """Return the hash of what is in each file and folder that a value names, but for hidden files and what is written.
 
-    A folder of kept runs (it has claims) is where a notebook writes to: it is another one after each run.
+    A folder of kept runs (it has claims) and `save` itself are others after each run.
     """
     out: dict[str, str] = {}
     for text in {value for value in values if isinstance(value, str) and value}:
@@ -126,7 +126,8 @@ def _contents(values: Iterable[Any]) -> dict[str, str]:
             elif place.is_dir() and not (place / ".claims").exists():
                 digest = hashlib.sha256()
                 for name in sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()):
-                    if not any(part.startswith(".") for part in name.split("/")):
+                    written = (place / name).resolve().is_relative_to(save)
+                    if not written and not any(part.startswith(".") for part in name.split("/")):
                         digest.update(f"{name}\0{file_hash(place / name)}\n".encode())
                 out[text] = digest.hexdigest()
     return out

@@ -86,6 +86,8 @@ def test_a_point_is_repeated_where_its_files_are_others(lesson, tmp_path, monkey
     assert swept("there")[0] == "there"
     (tmp_path / "here" / "shop" / "orders.csv").write_text("new")
     assert swept("here")[0] == "new"
+    ids = [sweep_lesson(lesson, {"data": ["shop"]}, "shop/rows", progress=False)["id"][0] for _ in range(2)]
+    assert ids[0] == ids[1]  # its rows are no new orders
 
 
 def test_what_jupyter_leaves_beside_a_notebook_stays(lesson, tmp_path):

@@ -377,10 +377,10 @@ def test_a_point_of_another_version_of_the_kit_is_executed_again(lesson, tmp_pat
 
 def test_a_lesson_s_points_are_plain_and_keep_their_ids(lesson, tmp_path):
     lesson, given = lesson
-    grid = {"k": np.arange(5, 6), "dims": [(1, np.float32(0.5))], "folder": [tmp_path]}
+    grid = {"k": np.arange(5, 6), "dims": [(1, np.float32(0.5))], "folder": [tmp_path / "none"]}
     rows = sweep_lesson(lesson, grid, tmp_path / "out", progress=False)
     assert "error" not in rows and rows["k"].tolist() == [5]
-    plain = {"k": 5, "dims": [1, 0.5], "folder": str(tmp_path)}
+    plain = {"k": 5, "dims": [1, 0.5], "folder": str(tmp_path / "none")}
     assert given == [plain] and type(given[0]["k"]) is int and type(given[0]["dims"]) is list
     key = json.dumps([mm.__version__, hashlib.sha256(b"{}").hexdigest(), plain], sort_keys=True)
     assert rows["id"].tolist() == [f"lesson-{hashlib.sha256(key.encode()).hexdigest()[:10]}"]
