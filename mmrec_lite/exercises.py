@@ -100,12 +100,12 @@ def _recall(method: str, data: MultimodalDataset, settings: Mapping[str, Any], *
     return run(method, data, **{**settings, **more}).metrics["recall@20"]
 
 
-@exercise("00-A", tolerance=1e-6)
+@exercise("00-A", tolerance=1e-4)  # as printed; one user of the shop is 0.0005
 def _image_alone(*, data: MultimodalDataset, settings: Mapping[str, Any]) -> float | None:
     return _recall("micro", data, settings, modalities=("image",)) if "image" in data.modalities else None
 
 
-@exercise("00-B", tolerance=1e-6)
+@exercise("00-B", tolerance=1e-4)
 def _cold(*, data: MultimodalDataset, settings: Mapping[str, Any]) -> list[float]:
     """`settings` are those of both runs; `epochs` is LightGCN's alone, `content_knn` has none."""
     plain = {name: value for name, value in settings.items() if name != "epochs"}
@@ -202,7 +202,7 @@ def _popularity_in(*, vectors: ArrayLike, counts: ArrayLike) -> float:
     return linear_probe(np.asarray(vectors), np.asarray(counts) > np.median(counts))
 
 
-@exercise("12-A", tolerance=1e-6)
+@exercise("12-A", tolerance=6e-4)  # as printed; one of 615 customers is 0.0016
 def _titles_alone(*, data: MultimodalDataset, encoder: Any, settings: Mapping[str, Any], cache: Any = None) -> float:
     from mmrec_lite.features import add_features
 

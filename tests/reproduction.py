@@ -349,6 +349,8 @@ def _how(study: Study, part: pd.DataFrame) -> str:
     """Metric, seeds and noise."""
     limit, seeds = noise(part), _many(part["seed"].nunique())
     chance = f"noise {limit:.1f}" if study.metric.endswith("%") else f"noise {limit:.4f}"
+    if study.metric.endswith("%") and limit > 100:
+        chance = "noise larger than 100 points: so few seeds cannot say"
     chance = chance if limit == limit else "no noise to compare with"
     return f"{study.metric}, {seeds}, {chance}"
 
