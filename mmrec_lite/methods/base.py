@@ -180,10 +180,7 @@ class Stage:
                 found = f"of shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
                 raise ValueError(f"{where}'s term {name!r} is {found}; return a tensor of one number, such as a mean.")
         if taken := [name for name in terms if name in _COLUMNS or str(name).startswith("valid ")]:
-            raise ValueError(
-                f"{where}'s term {taken[0]!r} has the name of a column of the history ({', '.join(_COLUMNS)}, 'valid "
-                f"...'); call it something else, such as 'bpr'."
-            )
+            raise ValueError(f"{where}'s term {taken[0]!r} has the name of a column of the history; choose another.")
         if before and set(before) != terms.keys():
             raise ValueError(
                 f"{where} returns {', '.join(terms)}, but {', '.join(before)} in the batch before; return the same "
