@@ -18,6 +18,7 @@ __all__ = ["Shelf", "recommendation_panel"]
 
 HIT = "#009E73"
 LABELS, STEP_X, STEP_Y = 150, TILE + 12, TILE + 54
+WIDTH = 12  # letters of a label's line
 FIRST = ("image", "text")  # the same colours whatever else there is
 # Places in COLOURS: not the third, which is a hit's frame.
 BARS = (0, 1, 3, 4, 5, 6)
@@ -39,12 +40,12 @@ class Shelf:
 
 
 def _labels(names: Sequence[str]) -> list[list[str]]:
-    """Wrap each name into three lines at most; of those that would then look alike, the ends are shown, too."""
-    short = {name: textwrap.wrap(name, 12, max_lines=3, placeholder="…") for name in names}
+    """Wrap each name into three lines at most; of those that would then look alike, beginning and end are shown."""
+    short = {name: textwrap.wrap(name, WIDTH, max_lines=3, placeholder="…") for name in names}
     alike = [name for name in short if sum(lines == short[name] for lines in short.values()) > 1]
     for name in alike:
-        begin, end = textwrap.wrap(name, 12, max_lines=1, placeholder="…"), textwrap.wrap(name[::-1], 11, max_lines=2)
-        short[name] = [*begin, *(line[::-1] for line in reversed(end))]
+        lines = textwrap.wrap(name, WIDTH)
+        short[name] = [lines[0], "…", lines[-1]] if len(lines) > 3 else lines
     return [short[name] for name in names]
 
 
