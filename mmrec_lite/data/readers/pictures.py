@@ -61,8 +61,10 @@ def _lists(root: Path, paths: list[str], cells: pd.Series, catalogue_name: str) 
     cells = words(cells)
     several = [[cell] if cell in known else re.split(r"\||, ?" if "|" not in cell else r"\|", cell) for cell in cells]
     parted = [[part.strip() for part in parts if part.strip()] for parts in several]
-    stems = {_stem(path) for path in paths} if any("|" in cell for cell in cells) else set()  # a mere "3" is a count
-    if not any(name in known or normal(name) in (known | dict.fromkeys(stems)) for names in parted for name in names):
+    telling = set(known)  # which cells make it a column of pictures; of a mere "3", a count, the ending is asked
+    if any("|" in cell for cell in cells):
+        telling |= {_stem(path) for path in paths}
+    if not any(name in telling or normal(name) in telling for names in parted for name in names):
         return None
     by_name = _lookup(paths, {normal(name) for names in parted for name in names}, root)
     found = [[by_name.get(name) or by_name.get(normal(name)) for name in names] for names in parted]
