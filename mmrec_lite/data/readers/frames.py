@@ -289,8 +289,8 @@ def _nearly(dropped: pd.Series, ids: pd.Series) -> list[str]:
     def bare(name: str) -> str:
         return normal(name.strip().casefold()).removesuffix(".0").lstrip("0")
 
-    there = {bare(name): name for name in ids}
     lost = pd.unique(dropped)
+    there = {bare(name): name for name in ids} if len(lost) else {}
     near = [name for name in lost if bare(name) in there]
     if not near:
         return []

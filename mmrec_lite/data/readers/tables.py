@@ -252,8 +252,7 @@ def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
 
 def refuse_shortened(values: pd.Series, table_name: str, kind: str) -> None:
     """Raise for a number that a spreadsheet wrote as 4,00638E+12: several may have become one."""
-    distinct = [value for value in pd.unique(values) if isinstance(value, str)]
-    if any(_SHORTENED.fullmatch(value) for value in distinct):
+    if values.astype("str").str.contains("e+", case=False, regex=False, na=False).any():  # rare, and quickly said
         wrong = values.map(lambda value: isinstance(value, str) and _SHORTENED.fullmatch(value) is not None)
         remedy = "A spreadsheet shortened a long number, and several may have become one: format the column as text "
         refuse_rows(values, wrong.to_numpy(dtype=bool), kind, table_name, 0, remedy + "there and save it anew.")
@@ -292,6 +291,8 @@ def refuse_repeats(ids: pd.Series, table_name: str, column: str) -> None:
 
 def word(value: object) -> str:
     """A cell as text: 7.0 is "7", a missing one "", bytes are UTF-8. Raises `DataError` for bytes that are not."""
+    if isinstance(value, str):  # nearly all are
+        return value
     if isinstance(value, bytes):
         try:
             return value.decode()
