@@ -20,6 +20,9 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     # Cells outside the window would not be in the page, and a test would not see their outputs.
     "notebook-extension/tracker": {"windowingMode": "none"},
+    # JupyterLab saves by itself, after two minutes: who saves before it has heard that this is done finds a newer file
+    # than it knows, and asks the user ("File Changed"), whom a test does not have.
+    "docmanager-extension/plugin": {"autosave": False},
 }
 RAN = r"/^\[\d+\]:$/"
 # Asked for at every frame, as is Playwright's way, a browser without a GPU draws all the time: on two cores it costs
@@ -155,8 +158,13 @@ class LabPage:
         )
 
     def save(self) -> None:
-        """Write the notebook with its outputs to its file."""
-        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        """Write the notebook with its outputs to its file; an error where that takes more than a minute."""
+        self.page.evaluate(
+            """() => Promise.race([
+                jupyterapp.commands.execute('docmanager:save'),
+                new Promise((_, refuse) => setTimeout(() => refuse(Error('not saved in a minute')), 60_000))
+            ])"""  # evaluate itself would wait without end
+        )
 
     def errors(self) -> list[str]:
         """Every error a reader would see: tracebacks, widgets that do not show, broken pictures."""

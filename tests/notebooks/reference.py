@@ -31,8 +31,8 @@ SHOP = "bazaar"
 # 0.116, MP4SR 0.043 for 0.092: all four are noticed, LightGCN (0.125 for 0.104) is not.
 ABSOLUTE, RELATIVE = 0.003, 0.25
 # Recall@20 on the shop's splits of these protocols: what is not trained, as in the README's table. Of what is trained
-# for two epochs, in many variants, none may come near the oracle's .74, and a lesson's best must have learned something
-# (chance: .008).
+# for two epochs, in many variants, none may come near the oracle's .74 (lesson 05's best has .194 or, on another
+# processor, .203), and a lesson's best must have learned something (chance: .008).
 BOUNDED = ("ratio", "leave-one-out")
 BOUNDS = {
     "random": (0.0, 0.03),
@@ -44,7 +44,7 @@ BOUNDS = {
 }
 # Lessons of one method's studies: nbval runs MICRO's, the short copy those of another.
 ANOTHER = {"08_ablations": {"method": "mcptr"}, "09_sensitivity": {"method": "mcptr"}}
-TRAINED, BEST = (0.0, 0.20), 0.03
+TRAINED, BEST = (0.0, 0.25), 0.03
 MEASURES_NOTHING = {"02_features"}
 
 
