@@ -308,12 +308,12 @@ def recommend(
     relevant = _isin(users[:, None], items, *held, split.n_items)
     row, place = np.nonzero(items >= 0)
     items, data = items[row, place], split.dataset
-    columns = {"user": users[row], "user_id": data.users["user_id"].to_numpy()[users[row]], "rank": place + 1}
+    columns = {"user": users[row], "user_id": data.users["user_id"].iloc[users[row]].to_numpy(), "rank": place + 1}
     columns = {} if np.ndim(user) == 0 and user is not None else columns
-    columns |= {"item": items, "item_id": data.items["item_id"].to_numpy()[items]}
+    columns |= {"item": items, "item_id": data.items["item_id"].iloc[items].to_numpy()}
     columns |= {"score": scores[row, place], "relevant": relevant[row, place]}
     if "title" in data.items:
-        columns["title"] = data.items["title"].to_numpy()[items]
+        columns["title"] = data.items["title"].iloc[items].to_numpy()
     return pd.DataFrame(columns)
 
 

@@ -33,13 +33,25 @@ def top_columns(scores: Tensor, k: int) -> Tensor:
         tied = values[:, k] == values[:, k - 1]  # the cut goes through equal scores: topk chose any of them
         values, index = values[:, :k], index[:, :k]
         if bool(tied.any()):
-            order = torch.sort(scores[tied], dim=1, descending=True, stable=True).indices[:, :k]
             index = index.clone()
-            index[tied] = order
+            index[tied] = _lowest_of_equal(scores[tied], values[tied], index[tied])
             values = scores.gather(1, index)
     index, by_column = index.sort(dim=1)
     order = torch.sort(values.gather(1, by_column), dim=1, descending=True, stable=True).indices
     return index.gather(1, order)
+
+
+def _lowest_of_equal(scores: Tensor, values: Tensor, index: Tensor) -> Tensor:
+    """Replace columns that equal the row's last value by the lowest such: (T, N), (T, k), (T, k) -> (T, k).
+
+    Sorting the whole rows would do it, too, and take ten times as long.
+    """
+    n, k = scores.shape[1], index.shape[1]
+    cut, place = values[:, -1:], torch.arange(k, device=index.device)
+    from_the_left = torch.arange(n, 0, -1, dtype=torch.int32, device=index.device)
+    lowest = torch.where(scores == cut, from_the_left, 0).topk(k, dim=1).indices
+    above = (~(values <= cut)).sum(dim=1, keepdim=True)  # the best come first
+    return torch.where(place < above, index, lowest.gather(1, (place - above).clamp(min=0)))
 
 
 def _tiles(n: int, symmetric: bool):

@@ -7,4 +7,4 @@ __all__ = ["printable"]
 
 def printable(text: str) -> str:
     """Return `text` with a space for each character that cannot be printed, such as a line break."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

@@ -189,6 +189,17 @@ def test_cooccurrence_graph_is_scipys_product(monkeypatch, limit, chunk):
     np.testing.assert_array_equal(plain, expected > 0)
 
 
+@pytest.mark.parametrize("most", [5, 2**11, 2**40])  # the last leaves no room for one number an entry
+def test_entries_are_ordered_by_row_count_and_column(most):
+    rng = np.random.default_rng(0)
+    r, c = rng.integers(most, size=(2, 2_000))
+    shared = rng.integers(1, 9, size=2_000).astype(np.float32)
+    order = np.lexsort((c, -shared, r))
+    for ours, expected in zip(graphs._ordered(r, c, shared), (r[order], c[order], shared[order]), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+        assert ours.dtype == expected.dtype
+
+
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 10_000))
 @settings(max_examples=100, deadline=None)
 def test_top_columns_is_a_stable_sort(n, k, seed):

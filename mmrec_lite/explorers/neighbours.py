@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 import numpy as np
@@ -31,8 +31,16 @@ class NearestTable:
     Eq. 3 is a prefix sum: nothing is computed again when a slider moves.
     """
 
-    def __init__(self, features: Tensor, k_max: int, self_loops: bool = True, norm: str = "sym"):
-        rows, cols, weights = (t.numpy(force=True) for t in edges(knn_graph(features, k_max, self_loops)))
+    def __init__(
+        self,
+        features: Tensor,
+        k_max: int,
+        self_loops: bool = True,
+        norm: str = "sym",
+        search: Literal["exact", "approximate"] = "exact",
+    ):
+        graph = knn_graph(features, k_max, self_loops, search)
+        rows, cols, weights = (t.numpy(force=True) for t in edges(graph))
         order = np.lexsort((cols, -weights, rows != cols, rows))  # by row: itself first, then the strongest
         rows, cols, weights = rows[order], cols[order], weights[order]
         place = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
@@ -72,7 +80,8 @@ class NeighboursExplorer(Explorer):
         self.data, self.config = data, model.config
         self.modalities = model.modalities
         k_max = min(k_max, data.n_items - 1)
-        made_by = {"k_max": k_max, "self_loops": model.config.self_loops, "norm": model.config.norm}
+        c = model.config
+        made_by = {"k_max": k_max, "self_loops": c.self_loops, "norm": c.norm, "search": c.search}
         with torch.no_grad():
             learned = {name: model.transformed(name) for name in self.modalities}
         self.tables = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.explorers.base import LABEL, within
-from mmrec_lite.plots.items import item_title
+from mmrec_lite.plots.items import item_titles
 
 __all__ = ["item_number", "picture_source", "thumbnail", "title_search"]
 
@@ -29,9 +29,10 @@ def title_search(
     The titles of the first 3,000 items are offered, and "title · number" is that item. Other words choose the first
     item whose title holds them; where none does, the field says so.
     """
-    asks = "type a word of a title"
+    asks, titles = "type a word of a title", item_titles(data)
+    folded: list[str] = []  # made at the first search
     search = widgets.Combobox(
-        options=[f"{item_title(data, i)} · {i}" for i in range(min(data.n_items, OFFERED))],
+        options=[f"{title} · {i}" for i, title in enumerate(titles[:OFFERED])],
         placeholder=asks,
         description=description,
         ensure_option=False,
@@ -43,7 +44,9 @@ def title_search(
     def searched(change: Any) -> None:
         if not (words := str(change["new"]).strip()):
             return
-        item = _item_of(data, words)
+        if not folded:
+            folded.extend(title.casefold() for title in titles)
+        item = _item_of(folded, words)
         if item is not None:
             choose(item)
         search.placeholder = asks if item is not None else f"no title holds “{words}”; {asks}"
@@ -53,13 +56,13 @@ def title_search(
     return search
 
 
-def _item_of(data: MultimodalDataset, words: str) -> int | None:
-    """Return the item that "title · number" names, else the first whose title holds the words."""
+def _item_of(titles: Sequence[str], words: str) -> int | None:
+    """Return the item that "title · number" names, else the first whose title, casefolded, holds the words."""
     _, dot, number = words.rpartition("·")
-    if dot and (number := number.strip()[:12]).isdecimal() and int(number) < data.n_items:
+    if dot and (number := number.strip()[:12]).isdecimal() and int(number) < len(titles):
         return int(number)
     wanted = words.casefold()
-    return next((i for i in range(data.n_items) if wanted in item_title(data, i).casefold()), None)
+    return next((i for i, title in enumerate(titles) if wanted in title), None)
 
 
 def item_number(data: MultimodalDataset, item: int) -> widgets.BoundedIntText:

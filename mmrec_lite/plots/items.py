@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-__all__ = ["NeighbourRow", "item_pictures", "item_title", "neighbour_panel", "shelf"]
+__all__ = ["NeighbourRow", "item_pictures", "item_title", "item_titles", "neighbour_panel", "shelf"]
 
 TILE = 96  # pixels of a picture in a panel, and the unit of a panel's coordinates
 BLANK = 232  # grey of a missing picture
@@ -59,9 +59,18 @@ class NeighbourRow:
 def item_title(data: MultimodalDataset, item: int) -> str:
     """The title of an item, in one line of characters that can be printed; its id where there is none."""
     titles = data.items["title"] if "title" in data.items else data.items["item_id"]
-    title = titles.iloc[item]
+    return _title(titles.iloc[item], data.items["item_id"].iloc[item])
+
+
+def item_titles(data: MultimodalDataset) -> list[str]:
+    """`item_title` of every item, in their order."""
+    ids = data.items["item_id"].tolist()
+    return list(map(_title, data.items["title"].tolist() if "title" in data.items else ids, ids))
+
+
+def _title(title: object, item_id: object) -> str:
     words = printable(title).split() if isinstance(title, str) else ()
-    return " ".join(words) or str(data.items["item_id"].iloc[item])
+    return " ".join(words) or str(item_id)
 
 
 def item_pictures(data: MultimodalDataset, items: Sequence[int]) -> np.ndarray:

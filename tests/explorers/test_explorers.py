@@ -184,6 +184,19 @@ def test_a_table_holds_the_graph_of_every_k(norm: str, self_loops: bool, k: int)
         table.row(0, 8)
 
 
+def test_neighbours_are_searched_as_the_model_searches(shop: mm.MultimodalDataset, monkeypatch) -> None:
+    asked = []
+
+    def noting(x, k, self_loops=True, method="exact"):
+        asked.append(method)
+        return knn_graph(x, k, self_loops)
+
+    monkeypatch.setattr("mmrec_lite.explorers.neighbours.knn_graph", noting)
+    model = mm.create("micro", mm.split(shop, "ratio", seed=0), search="approximate", dim=8, k=3)
+    NeighboursExplorer(model, shop, k_max=5)
+    assert asked == ["approximate"] * 4  # raw and learned, of two modalities
+
+
 def test_the_mixture_is_that_of_the_model(shop: mm.MultimodalDataset) -> None:
     explorer = neighbours(shop)
     model = mm.create("micro", mm.split(shop, "ratio", seed=0), k=3, lam=0.4, seed=0)

@@ -242,7 +242,7 @@ def ids_as_text(values: pd.Series, table_name: str) -> pd.Series:
         numbers = values.to_numpy(dtype=np.float64)
         _refuse_inexact(numbers, values, table_name)
         values = values.astype(np.int64) if (numbers == np.round(numbers)).all() else values
-    ids = values.astype(object).map(word)
+    ids = _texts(values)
     distinct = pd.unique(ids)
     if any(not name.strip() for name in distinct):
         _refuse_missing((ids.str.strip() == "").to_numpy(), values, table_name)
@@ -305,11 +305,20 @@ def word(value: object) -> str:
     return "" if value is None or value is pd.NaT or value is pd.NA else str(value)
 
 
+def _texts(values: pd.Series) -> pd.Series:
+    """A column by `word`, which is asked once for each whole number: millions of rows have few different ids."""
+    if not pd.api.types.is_integer_dtype(values.dtype) or values.hasnans:
+        return values.astype(object).map(word)
+    codes, distinct = pd.factorize(values)
+    texts = np.array([word(value) for value in distinct.tolist()], dtype=object)
+    return pd.Series(texts[codes], index=values.index, name=values.name)
+
+
 def words(values: pd.Series) -> pd.Series:
     """A column as text, cell by cell."""
     if pd.api.types.infer_dtype(values, skipna=True) == "string":  # millions of reviews need no call for each
         return values.fillna("").infer_objects()
-    return values.astype(object).map(word)
+    return _texts(values)
 
 
 def natural_order(ids: pd.Series | pd.Index) -> list[str]:
