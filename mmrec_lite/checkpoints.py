@@ -21,7 +21,7 @@ class CheckpointError(ValueError):
     """A checkpoint that is damaged or belongs to another model, split or version."""
 
 
-def identity_of(model: Method, candidates: str) -> dict[str, Any]:
+def identity_of(model: Method, candidates: str | int) -> dict[str, Any]:
     """Return what must agree between a checkpoint and the training that goes on with it."""
     from mmrec_lite import __version__  # not there yet when this file is imported
 

@@ -55,17 +55,18 @@ class Report:
             raise ValueError(f"{asker}: k = {k} is beyond the ranking's {max(self.ks)}; evaluate with ks up to {k}.")
         return k
 
-    def slices(self, by: str = "popularity", edges: Sequence[int] | None = None, k: int = 20) -> pd.DataFrame:
+    def slices(self, by: str = "popularity", edges: Sequence[int] | None = None, k: int | None = None) -> pd.DataFrame:
         """Split recall@k up by how often an item, or how much of a user, was seen in training.
 
         `by="popularity"`: for the relevant items with a training count in a bin, the share found in the top k, mean
         over the users that have such items. `by="length"`: mean recall of the users with that many training items.
-        `edges` are the bins' inclusive lower bounds (default 0, 1, 3, 6, 11, 21). Returns columns bin, users, pairs,
-        recall@k. Raises ``ValueError`` for another `by` and a k outside 1 .. the longest of the ranking's cut-offs.
+        `edges` are the bins' inclusive lower bounds (default 0, 1, 3, 6, 11, 21), k is 20 or, where the ranking is
+        shorter, its longest cut-off. Returns columns bin, users, pairs, recall@k. Raises ``ValueError`` for another
+        `by` and a k outside 1 .. the longest of the ranking's cut-offs.
         """
         if by not in ("popularity", "length"):
             raise ValueError(f"slices: by = {by!r} is unknown; choose 'popularity' or 'length'.")
-        k = self.check_k(k, "slices")
+        k = min(20, max(self.ks)) if k is None else self.check_k(k, "slices")
         bounds = sorted(edges if edges is not None else (0, 1, 3, 6, 11, 21))
         if (
             not bounds
@@ -194,16 +195,10 @@ def evaluate(
         raise ValueError(f"evaluate: part {part!r} is among the masked {tuple(mask)}, so nothing could be found.")
     check_candidates(candidates, split, part)
     _check_split("evaluate", model, split)
-    was_training = model.training
-    model.eval()
     users = split.users(part)
-    former = model.read_history(split.history_parts(part))
-    try:
+    with model.scoring(split.history_parts(part)):
         blocks = _ranked(model, users, split, part, mask, candidates, min(max(ks), split.n_items), seed)
         top = np.concatenate(list(blocks))
-    finally:
-        model.read_history(former)
-        model.train(was_training)
     hits = _isin(users[:, None], top, *split.pairs(part), split.n_items)
     relevant = np.diff(split.matrix(part).indptr)[users]
     per_user = pd.DataFrame({"user": users, "relevant": relevant} | hit_metrics(hits, relevant, ks))

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["DamagedFile", "beside", "read_tensors", "refuse_closed", "write_tensors"]
+__all__ = ["DamagedFile", "apart", "beside", "read_tensors", "refuse_closed", "write_tensors"]
 
 
 class DamagedFile(ValueError):
@@ -86,3 +86,13 @@ def refuse_closed(folder: str | Path) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as stream:
         stream.write(b"\0")
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the same tensors, all but one of those that share memory copied: a safetensors file holds none twice."""
+    out, seen = {}, set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided and tensor.numel() else None
+        out[name] = tensor.clone() if place in seen else tensor
+        seen |= {place} - {None}
+    return out

@@ -1,4 +1,4 @@
-"""What the equations stand on: rows' best columns with an order of ties, and InfoNCE over all pairs in tiles."""
+"""What the equations stand on: columns on one scale, rows' best columns, softmax of some, InfoNCE in tiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from torch import Tensor
 
 from mmrec_lite import parallel
 
-__all__ = ["CHUNK_ELEMENTS", "full_precision", "nearly_nearest", "pairwise_infonce", "top_columns", "unit_rows"]
+__all__ = [
+    "CHUNK_ELEMENTS",
+    "constant_columns",
+    "full_precision",
+    "masked_softmax",
+    "nearly_nearest",
+    "pairwise_infonce",
+    "standardized",
+    "top_columns",
+    "unit_rows",
+]
 
 CHUNK_ELEMENTS = 2**23  # one block of similarities: 32 MiB in float32, a few blocks live at a time
 TILE = 1536  # a side of the square tiles: 9 MiB in float32, small enough for a cache, large enough for fast products
@@ -155,6 +165,37 @@ def unit_rows(x: Tensor) -> Tensor:
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(norm > 0, norm, 1.0)
+
+
+def constant_columns(x: Tensor) -> Tensor:
+    """Tell which columns are constant, or differ in the last digits alone: (N, d) -> (d,) bool.
+
+    By the range, not by the standard deviation: that of a constant is whatever its mean was rounded by.
+    """
+    low, high = x.aminmax(dim=0)
+    return high - low <= 4 * torch.finfo(x.dtype).eps * torch.maximum(low.abs(), high.abs())
+
+
+def standardized(features: Tensor, present: Tensor) -> Tensor:
+    """Bring every column to mean 0 and variance 1 over the items that have the modality; the others stay zero.
+
+    Shapes: features (I, d), present (I,) bool -> (I, d). A column becomes 0 that is constant, or differs in the last
+    digits alone.
+    """
+    own = features[present]
+    if not len(own):
+        return features
+    constant = constant_columns(own)
+    scaled = (features - own.mean(dim=0)) / torch.where(constant, 1.0, own.std(dim=0, correction=0))
+    return scaled.masked_fill(constant, 0.0) * present[:, None]
+
+
+def masked_softmax(logits: Tensor, present: Tensor | None, dim: int) -> Tensor:
+    """Softmax over what is present; 0 elsewhere, and everywhere where nothing is. `present` broadcasts to logits."""
+    if present is None:
+        return logits.softmax(dim=dim)
+    # The lowest finite number instead of -inf: where nothing is present, the softmax would be NaN.
+    return logits.masked_fill(~present, torch.finfo(logits.dtype).min).softmax(dim=dim) * present
 
 
 def nearly_nearest(unit: Tensor, k: int, self_loops: bool, seed: int = 0) -> Tensor:

@@ -27,12 +27,12 @@ from mmrec_lite.checkpoints import (
     named,
     read_checkpoint,
 )
-from mmrec_lite.data.batches import remembering
+from mmrec_lite.data.batches import OnDevice, remembering
 from mmrec_lite.data.errors import expect
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import check_candidates, evaluate
-from mmrec_lite.files import refuse_closed, write_tensors
-from mmrec_lite.methods.base import Method, Stage, apart
+from mmrec_lite.files import apart, refuse_closed, write_tensors
+from mmrec_lite.methods.base import Method, Stage
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -93,7 +93,7 @@ def fit(
     device: str = "auto",
     devices: int | str = 1,
     precision: str = "32-true",
-    candidates: str = "all",
+    candidates: str | int = "all",
     checkpoint: str | Path | None = None,
     progress: bool = True,
     callback: Callable[[dict[str, Any]], bool | None] | None = None,
@@ -108,8 +108,9 @@ def fit(
     ends the training by returning False. Ctrl-C restores the best state so far and leaves the history in
     `model.history`. `device` is "cpu", "cuda" or "auto", a CUDA GPU where there is one; `precision` is Lightning
     Fabric's ("bf16-mixed" ...; graphs are propagated in 32 bits in any case). `candidates` are those that validation
-    ranks, "all" items or the "held-out" ones of a cold-items split (see `evaluate`): choose the best epoch by the
-    question that the test is going to ask.
+    ranks, "all" items, the "held-out" ones of a cold-items split, or a number drawn with seed 0 (see `evaluate`):
+    choose the best epoch by the question that the test is going to ask. The state before the first epoch is not among
+    those compared: training a trained model again can leave it worse.
 
     `devices=2` trains on two processes, each with the whole model and its share of every batch, to the result of one
     process, where loss terms are means over a batch's cases (`Stage`); the others run the same script again up to here
@@ -117,7 +118,7 @@ def fit(
     asks `callback`; all of them must see the checkpoint.
 
     Raises ``TrainingDiverged`` when a loss term or, after an epoch, a weight is not finite (the best state is restored
-    first, and no checkpoint is written), ``CheckpointError``
+    first, if one was validated, and no checkpoint is written), ``CheckpointError``
     for a checkpoint that is damaged or not of this model, split, pre-trained part and version, or of other stages,
     ``ValueError`` for another split than the model's and for a loss that does not return the same terms every time.
     """
@@ -195,7 +196,7 @@ class _Trainer:
         state: _Progress,
         file: Path | None,
         limit: int,
-        candidates: str,
+        candidates: str | int,
     ):
         self.fabric, self.model, self.split, self.stage = fabric, model, split, stage
         self.state, self.file, self.limit, self.candidates = state, file, limit, candidates
@@ -274,7 +275,8 @@ class _Trainer:
         for batch in self.stage.batches(generator):
             batch, share, weight = parallel.take_share(batch, self.fabric.global_rank, self.fabric.world_size)
             with parallel.taking(share):
-                terms = self.module(remembering(self.stage.loss, batch), batch.to(self.fabric.device))
+                moved = batch.to(self.fabric.device) if isinstance(batch, OnDevice) else self.fabric.to_device(batch)
+                terms = self.module(remembering(self.stage.loss, batch), moved)
                 names = self.stage.term_names(terms, names, len(seen))
                 seen.append(torch.stack([terms[name].detach().float() for name in names]))
                 self.optimizer.zero_grad(set_to_none=True)
@@ -299,7 +301,7 @@ class _Trainer:
                 raise self._diverged(bad, number, f"terms: {dict(zip(names, terms, strict=True))}")
 
     def _check_weights(self, means: dict[str, float], batches: int) -> None:
-        """Raise ``TrainingDiverged`` where finite terms had gradients that were not: no such weight is ever kept."""
+        """Raise ``TrainingDiverged`` where finite terms had gradients that were not; it is never written."""
         trained = {id(weight) for weight in self.weights}
         named = ((name, weight) for name, weight in self.model.named_parameters() if id(weight) in trained)
         bad = ", ".join(name for name, weight in named if not bool(weight.isfinite().all()))

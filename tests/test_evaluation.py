@@ -273,7 +273,8 @@ def test_a_result_without_its_report_is_not_compared(split, model):
 def test_slices_and_compare_refuse_nonsense(split, model):
     report = mm.evaluate(model, split, ks=(5,))
     with pytest.raises(ValueError, match="k = 20 is beyond the ranking's 5"):
-        report.slices()
+        report.slices(k=20)
+    assert report.slices().equals(report.slices(k=5))  # the longest there is
     with pytest.raises(ValueError, match="choose 'popularity' or 'length'"):
         report.slices("taste", k=5)
     with pytest.raises(ValueError, match="different users"):

@@ -15,6 +15,9 @@ from .splits import Split
 __all__ = ["OnDevice", "PairBatches", "Triples", "remembering", "sent"]
 
 
+ROUNDS = 32  # of drawing anew what met an observed item; who took nearly all items would need thousands
+
+
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Return a tensor on a device; a GPU gets it without the host waiting for the work that the GPU still has to do."""
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
@@ -111,10 +114,27 @@ class PairBatches:
         """Draw one item for each user (R,) that the user has no training interaction with -> (R,) int64."""
         out = np.empty(len(users), dtype=np.int64)
         todo = np.arange(len(users))
-        while todo.size:  # every round redraws the pairs that met an observed item; few are left after two
+        for _ in range(ROUNDS):  # every round redraws the pairs that met an observed item; few are left after two
+            if not todo.size:
+                return out
             picks = torch.randint(len(self.pool), (todo.size,), generator=generator).numpy()
             out[todo] = self.pool[picks]
             keys = users[todo] * self.n_items + out[todo]
             place = np.searchsorted(self._taken, keys)
             todo = todo[self._taken[np.minimum(place, len(self._taken) - 1)] == keys]
+        out[todo] = self._free(users[todo], torch.rand(todo.size, generator=generator, dtype=torch.float64).numpy())
         return out
+
+    def _free(self, users: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """Return the item that lies `where`, in [0, 1), among those on sale that a user (R,) did not take -> (R,)."""
+        place = np.full(self.n_items, -1)
+        place[self.pool] = np.arange(len(self.pool))
+        owners, taken = self._taken // self.n_items, place[self._taken % self.n_items]
+        owners, taken = owners[taken >= 0], taken[taken >= 0]  # by user, then by place
+        first, last = np.searchsorted(owners, users, side="left"), np.searchsorted(owners, users, side="right")
+        rank = np.floor(where * (len(self.pool) - (last - first))).astype(np.int64)
+        # Before the j-th taken place lie taken[j] - j free ones; so many taken ones come before the free one of a rank.
+        number = np.arange(len(taken)) - np.searchsorted(owners, owners, side="left")
+        keys = owners * (len(self.pool) + 1) + taken - number
+        before = np.searchsorted(keys, users * (len(self.pool) + 1) + rank, side="right") - first
+        return self.pool[rank + before]

@@ -287,7 +287,7 @@ def clean_card(card: dict) -> dict:
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
-    """A read-only view, so that a cached hash stays true (the caller's own array stays writable)."""
+    """A read-only view of an array that its owner leaves as it is: large ones are not copied, and hashes are cached."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

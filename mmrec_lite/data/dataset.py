@@ -183,6 +183,15 @@ class MultimodalDataset:
         digest.update(json.dumps(self.texts, sort_keys=True).encode())
         return digest.hexdigest()
 
+    @cached_property
+    def interactions_hash(self) -> str:
+        """SHA-256 over who took what, row by row, by their original ids; the same whatever features stand beside it."""
+        digest = hashlib.sha256()
+        for table, side in (("users", "user"), ("items", "item")):
+            _feed_column(digest, side, getattr(self, table)[f"{side}_id"])
+            _feed_column(digest, f"interactions.{side}", self.interactions[side])
+        return digest.hexdigest()
+
     def image(self, item: int) -> Image.Image | None:
         """The picture of an item, or None where it has none; `DataError` where its file is not found."""
         if not 0 <= item < self.n_items:

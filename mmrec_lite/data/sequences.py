@@ -22,10 +22,11 @@ _POOL = 16
 class _Sequences(NamedTuple):
     items: Tensor
     lengths: Tensor
+    users: Tensor
 
 
 class SequenceBatch(OnDevice, _Sequences):
-    """Some sequences: `items` (B, L) int64 in time order, 0 after the end, and `lengths` (B,) int64, each >= 2."""
+    """Some sequences: `items` (B, L) int64 in time order, 0 after the end, `lengths` (B,), each >= 2, `users` (B,)."""
 
     @property
     def cases(self) -> Tensor:
@@ -80,7 +81,7 @@ class SequenceBatches:
         number = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)  # 0 is the latest piece
         ends = sequences.indptr[user + 1] - number * length
         self.starts = np.maximum(ends - length - 1, sequences.indptr[user])
-        self.lengths = ends - self.starts
+        self.lengths, self.users = ends - self.starts, user
         self.sequences, self.batch_size = sequences, batch_size
         self.n_cases = int(cases.sum())
 
@@ -100,5 +101,5 @@ class SequenceBatches:
         blocks = np.split(order, cuts)
         for place in torch.randperm(len(blocks), generator=generator).tolist():
             block = blocks[place]
-            lengths = torch.from_numpy(self.lengths[block])
-            yield SequenceBatch(padded(self.sequences, self.starts[block], self.lengths[block]), lengths)
+            items = padded(self.sequences, self.starts[block], self.lengths[block])
+            yield SequenceBatch(items, *(torch.from_numpy(part[block]) for part in (self.lengths, self.users)))

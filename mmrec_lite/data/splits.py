@@ -87,14 +87,35 @@ class Split:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the data set's hash, the rows of each part, and their order where it is not that of time."""
+        """SHA-256 over the data set's hash, the rows of each part, and what else training and ranking depend on.
+
+        That is the order of rows where it is not that of time, items held out, and whether a test follows validation.
+        """
         digest = hashlib.sha256(self.dataset.hash.encode())
+        self._feed_parts(digest)
+        if self._by_row and "timestamp" in self.dataset.interactions:
+            digest.update(b"|by order|")
+        for part, items in sorted(self.held_out_items.items()):
+            digest.update(f"|{part} held out {len(items)}|".encode())
+            digest.update(items.astype("<i8").data)
+        if self._leaves_one_out and "valid" not in self.history_parts("test"):
+            digest.update(b"|a test does not follow validation|")
+        return digest.hexdigest()
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where something learned comes from: hashes of the data set's `interactions`, and of the `parts` made of them.
+
+        Two data sets with the same interactions may have other features.
+        """
+        digest = hashlib.sha256()
+        self._feed_parts(digest)
+        return {"interactions": self.dataset.interactions_hash, "parts": digest.hexdigest()}
+
+    def _feed_parts(self, digest: hashlib._Hash) -> None:
         for part in PARTS:
             digest.update(f"|{part} {len(self._rows(part))}|".encode())
             digest.update(self._rows(part).astype("<i8").data)
-        if self._by_row and "timestamp" in self.dataset.interactions:
-            digest.update(b"|by order|")
-        return digest.hexdigest()
 
     @property
     def _by_row(self) -> bool:
@@ -173,6 +194,8 @@ class Split:
 
     @cached_property
     def _leaves_one_out(self) -> bool:
+        if not len(self.valid) == len(self.test) == len(self.users("test")):
+            return False
         part = np.full(len(self.dataset), -1)
         for number, name in enumerate(PARTS):
             part[self._rows(name)] = number
@@ -180,7 +203,7 @@ class Split:
         order = rows[by_time(self.dataset, rows)]
         users = self.dataset.interactions["user"].to_numpy()[order]
         last = np.searchsorted(users, self.users("test"), side="right") - 1
-        one_each = len(self.test) == len(last) and len(self.valid) == len(last) and bool((last >= 1).all())
+        one_each = bool((last >= 1).all())
         return one_each and bool((part[order[last]] == TEST).all() and (part[order[last - 1]] == VALID).all())
 
     def train_sequences(self) -> Sequences:

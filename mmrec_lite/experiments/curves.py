@@ -43,17 +43,12 @@ def next_item_loss_of(model: SequenceMethod, parts: Split, part: str = "test") -
     Source: MP4SR Eq. 12-13.
     """
     users, items = (torch.from_numpy(column.astype(np.int64)) for column in parts.pairs(part))
-    training, former = model.training, model.read_history(parts.history_parts(part))
-    try:
-        model.eval()
-        total = 0.0
+    total = 0.0
+    with model.scoring(parts.history_parts(part)):
         for rows in torch.arange(len(users)).split(_USERS):
             scores = model.score(users[rows].to(model.device))
             target = items[rows].to(model.device)
             total += float(torch.nn.functional.cross_entropy(scores, target, reduction="sum"))
-    finally:
-        model.read_history(former)
-        model.train(training)
     return total / len(users)
 
 

@@ -194,7 +194,7 @@ def run_peer(
         row |= {"ks": str(ks)}
         report = reports["test"]
         history = pd.DataFrame({"epoch": range(1, len(done["epoch seconds"]) + 1), "seconds": done["epoch seconds"]})
-        slices = report.slices("popularity", k=min(20, max(ks)))
+        slices = report.slices("popularity")
         result = Result(row, history, report.per_user, slices, report, None, parts)
         if save is not None:
             result.save(save)

@@ -233,7 +233,7 @@ def run(
         row = _row(name, model, parts, history, report, seconds)
         row |= {"seed": seed, "split_seed": split_seed, "profile": profile, "candidates": str(candidates)}
         row |= {"ks": str(ks)} | {key: how[key] for key in ("pretrained", "code") if key in how}
-        slices = report.slices("popularity", k=min(20, max(report.ks)))
+        slices = report.slices("popularity")
         result = Result(row, history.frame, report.per_user, slices, report, model, parts)
         if also is not None:
             if save is not None and leads:

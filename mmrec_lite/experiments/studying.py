@@ -20,7 +20,7 @@ from mmrec_lite.experiments.corpora import pretrained_part
 from mmrec_lite.experiments.published import order_agreement, published
 from mmrec_lite.experiments.studies import LONGEST, SHORTEST, STUDIES, Study
 from mmrec_lite.experiments.sweeps import check_seeds, run_cells
-from mmrec_lite.methods import REGISTRY, Method, adopt, method_class, own_methods
+from mmrec_lite.methods import REGISTRY, Method, adopt, configure, method_class, own_methods
 from mmrec_lite.probes import strongest_representation
 
 __all__ = ["AGREES", "OPEN", "REVERSED", "beside", "judge", "measured", "noise", "run_studies", "run_study"]
@@ -82,7 +82,7 @@ def run_studies(
                 if protocol is not None and recipe.get("protocol", "ratio") != "cold-items":
                     settings["protocol"] = protocol
                     settings.pop("split_options", None)  # the shares are those of the paper's protocol
-                key = repr(sorted(settings.items(), key=str))
+                key = _same_run(settings)
                 cells.setdefault(key, ({}, settings))
                 wanted.append((study, label, seed, key))
     work, desc = partial(_cell, own_methods(names)), "cells"
@@ -97,6 +97,16 @@ def run_studies(
         for study, label, seed, key in wanted
     ]
     return pd.DataFrame(found).assign(seed=[seed for _, _, seed, _ in wanted])
+
+
+def _same_run(settings: Mapping[str, Any]) -> str:
+    """What decides a cell's outcome, in words: recipes that name a default and those that do not are one."""
+    rest = dict(settings)
+    cls = method_class(method := rest.pop("method"))
+    hyper = {name: rest.pop(name) for name in list(rest) if name in cls.Config.model_fields}
+    config = configure(method, rest.pop("profile"), **hyper).model_dump_json()
+    rest = {name: value for name, value in rest.items() if (name, value) != ("masked", 0)}
+    return repr((method, config, sorted(rest.items(), key=str)))
 
 
 def _by_length(row: dict[str, Any]) -> dict[str, Any]:

@@ -168,7 +168,8 @@ class MF(VectorMethod):
     @torch.no_grad()
     def embeddings(self) -> dict[str, Tensor]:
         """Return `id`, the item embeddings, and `final`, what is scored: (I, d) each."""
-        return {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1].clone()}
+        with self.scoring():
+            return {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1].clone()}
 
 
 def batch_l2(backbone: Backbone, batch: Triples, weight: float) -> Tensor:

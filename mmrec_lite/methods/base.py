@@ -8,7 +8,8 @@ import itertools
 import json
 import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.data.batches import Triples, sent
 from mmrec_lite.data.splits import Split
-from mmrec_lite.files import DamagedFile, read_tensors, write_tensors
+from mmrec_lite.files import DamagedFile, apart, read_tensors, write_tensors
 from mmrec_lite.metrics import NAMES
 from mmrec_lite.options import check_option
 
@@ -33,7 +34,6 @@ __all__ = [
     "PairwiseHyperparameters",
     "Stage",
     "VectorMethod",
-    "apart",
     "chosen_features",
     "pair_scores",
     "pairwise_stage",
@@ -211,6 +211,7 @@ class Method(nn.Module):
         self.seed = seed
         self.n_users, self.n_items = split.n_users, split.n_items
         self.split_hash, self.data_hash = split.hash, split.dataset.hash
+        self.origin = split.origin if self.pretrained else {}
         self.pretrained_from: str | None = None  # SHA-256 of the file that `load_pretrained` took over
         self.history_parts: tuple[str, ...] = ("train",)
         self._seen: tuple[tuple[int, int], ...] = ()  # the weights that what is kept was made with
@@ -275,8 +276,22 @@ class Method(nn.Module):
         former, self.history_parts = self.history_parts, tuple(parts)
         return former
 
+    @contextmanager
+    def scoring(self, history: tuple[str, ...] | None = None) -> Iterator[None]:
+        """A `with` block without dropout, in which `history` is read (`read_history`); then all is as before."""
+        training, former = self.training, self.history_parts
+        self.eval()
+        try:
+            if history is not None:
+                self.read_history(history)
+            yield
+        finally:
+            if history is not None:
+                self.read_history(former)
+            self.train(training)
+
     def embeddings(self) -> dict[str, Tensor]:
-        """Return the named item representations, (I, d) each."""
+        """Return the named item representations, (I, d) each. What drops at random does it in ``self.scoring()``."""
         return {}
 
     def pretraining_settings(self) -> dict[str, Any]:
@@ -295,14 +310,14 @@ class Method(nn.Module):
         if not self.pretrained:
             raise ValueError(f"{self.name} has no pre-trained part to save.")
         part = {name: tensor for name, tensor in self.state_dict().items() if name.startswith(self.pretrained)}
-        note = {"data": self.data_hash, "split": self.split_hash, "settings": self.pretraining_settings()}
+        note = {"origin": self.origin, "settings": self.pretraining_settings()}
         return write_tensors(file, apart(part), {"pretrained": self.name, **note})
 
     def load_pretrained(self, file: str | Path) -> None:
         """Take over a part that `save_pretrained` wrote, perhaps on other data.
 
         Raises ``ValueError`` if it is damaged or does not fit, if it was made with other `pretraining_settings`, or on
-        another split of the same data (where it may have learned what is held out here).
+        another split of the same interactions (where it may have learned what is held out here).
         """
         try:
             note, part = read_tensors(file)
@@ -327,15 +342,17 @@ class Method(nn.Module):
 
     def _check_origin(self, file: str | Path, note: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` unless a pre-trained part's note says that this model may take it over."""
-        if not {"data", "split", "settings"} <= note.keys():
+        if not {"origin", "settings"} <= note.keys():
             raise ValueError(
                 f"{file} does not say with which data, split and settings it was made: an older version wrote it. "
                 f"Pre-train and save it again."
             )
-        if self.pretrains_on_split and note["data"] == self.data_hash and note["split"] != self.split_hash:
+        theirs = note["origin"]
+        same = theirs["interactions"] == self.origin["interactions"]  # whatever features stand beside them
+        if self.pretrains_on_split and same and theirs["parts"] != self.origin["parts"]:
             raise ValueError(
-                f"{file} was pre-trained on another split of the same data, and may have learned from what is held out "
-                f"here; pre-train on this split, or take the split it was made with."
+                f"{file} was pre-trained on another split of the same interactions, and may have learned from what is "
+                f"held out here; pre-train on this split, or take the split it was made with."
             )
         theirs, mine = note["settings"], json.loads(json.dumps(self.pretraining_settings()))
         differing = sorted(key for key in theirs.keys() | mine.keys() if theirs.get(key) != mine.get(key))
@@ -344,16 +361,6 @@ class Method(nn.Module):
             raise ValueError(
                 f"{file} was pre-trained with other settings ({theirs}, here {mine}); take these, or pre-train again."
             )
-
-
-def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the same tensors, all but one of those that share memory copied: a safetensors file holds none twice."""
-    out, seen = {}, set()
-    for name, tensor in tensors.items():
-        place = tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided and tensor.numel() else None
-        out[name] = tensor.clone() if place in seen else tensor
-        seen |= {place} - {None}
-    return out
 
 
 def pairwise_stage(model: Method, name: str = "bpr") -> Stage:

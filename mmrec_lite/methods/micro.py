@@ -21,6 +21,7 @@ from mmrec_lite.methods.base import (
     Stage,
     VectorMethod,
     chosen_features,
+    pair_scores,
     pairwise_stage,
 )
 from mmrec_lite.nn import AttentionFusion, ModulesByName
@@ -202,9 +203,7 @@ class MICRO(VectorMethod):
             item = item + unit_rows(fused)
             if c.variant in ("full", "micro/feats") and c.beta > 0:
                 terms["contrast"] = c.beta * self.contrast(views, fused)
-        u = user[batch.users]
-        scores = [(u * item[chosen]).sum(1) for chosen in (batch.positives, batch.negatives)]
-        return {"bpr": bpr_loss(*scores), **terms, "l2": batch_l2(self.backbone, batch, c.l2)}
+        return {"bpr": bpr_loss(*pair_scores(user, item, batch)), **terms, "l2": batch_l2(self.backbone, batch, c.l2)}
 
     def stages(self) -> list[Stage]:
         """One stage: everything together."""
@@ -216,7 +215,8 @@ class MICRO(VectorMethod):
     @torch.no_grad()
     def embeddings(self) -> dict[str, Tensor]:
         """Return item representations (I, d): `id`, one a modality, `fused` and `final`."""
-        out = {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1].detach().clone()}
+        with self.scoring():
+            out = {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1].detach().clone()}
         if self.config.variant != "cf":
             views, fused, _ = self.fuse()
             out |= dict(zip(self.modalities, views, strict=True)) | {"fused": fused}

@@ -21,8 +21,7 @@ from mmrec_lite.losses import catalogue_scores, cross_modal_loss, next_item_loss
 from mmrec_lite.methods.base import Modalities, Stage
 from mmrec_lite.methods.sequences import SequenceConfig, SequenceMethod
 from mmrec_lite.nn import ContentEncoder, ModulesByName, complementary_mixup, drop_items
-from mmrec_lite.nn.disentangle import standardized
-from mmrec_lite.ops import CHUNK_ELEMENTS
+from mmrec_lite.ops import CHUNK_ELEMENTS, standardized
 
 __all__ = ["MP4SR", "MP4SRConfig"]
 
@@ -53,7 +52,11 @@ class _Places(NamedTuple):
 
 
 class MP4SRConfig(SequenceConfig):
-    """MP4SR's settings. Source of the defaults: MP4SR 4.1.4; fine-tuning's rate and decay the released program's."""
+    """MP4SR's settings. Source of the defaults: MP4SR 4.1.4; fine-tuning's rate and decay the released program's.
+
+    variant="E2E" trains both stages' terms at once, with `lr`, fine-tuning's batches, `weight_decay` and `epochs`, on
+    all items: `warm`, `finetune_lr` and what begins with `pretrain_` are not asked.
+    """
 
     modalities: Modalities = Field(None, description="one or two to use; default: text and image")
     variant: VARIANTS = Field("full", description="MP4SR, or one of the variants of Tables 4 and 6")
@@ -133,7 +136,8 @@ class MP4SR(SequenceMethod):
                 f"make the vectors with one text encoder, or take variant='full'."
             )
         shape = (c.dim, c.attention_dim, c.experts, c.dropout)
-        owners = self.modalities[:1] if c.variant == "Shared" else self.modalities
+        # Whatever the order of modalities, so that a pre-trained part fits.
+        owners = (max(self.modalities),) if c.variant == "Shared" else self.modalities
         self.encoders = ModulesByName({name: ContentEncoder(widths[name], *shape) for name in owners})
         if c.ids:
             self.item = self.id_embeddings()
@@ -142,6 +146,8 @@ class MP4SR(SequenceMethod):
             return
         if c.variant != "w/o Proj":
             self.projections = ModulesByName({name: nn.Linear(c.dim, c.dim) for name in self.modalities})
+        if c.variant == "E2E":
+            return
         keep = split.train_counts >= c.warm if c.warm else None
         self.pretrain_batches = SequenceBatches(split, c.batch_size, c.max_length, keep)
 
@@ -184,7 +190,7 @@ class MP4SR(SequenceMethod):
 
     def encoder(self, name: str) -> ContentEncoder:
         """A modality's encoder; the one that all share where variant="Shared"."""
-        return self.encoders[name if name in self.encoders else self.modalities[0]]
+        return self.encoders[name if name in self.encoders else max(self.modalities)]
 
     def item_vectors(self, name: str, items: Tensor | None = None, many: bool = False) -> Tensor:
         """Eq. 3-5: z, the items' representation in a modality (R, d); zero for an item without it.
@@ -248,7 +254,8 @@ class MP4SR(SequenceMethod):
         h = {name: parallel.gather_cases(cases) for name, cases in h.items()}  # negatives are those of all processes
         rows, places = everybody.cases.nonzero(as_tuple=True)
         next_item = place[rows, places + 1]
-        target, groups = self.here(next_item), None if c.own_negatives else self.here(rows)
+        # By user, not by row: a long history is cut into several.
+        target, groups = self.here(next_item), None if c.own_negatives else self.here(everybody.users[rows])
         options: dict[str, Any] = {"temperature": c.temperature, "groups": groups}
         terms = {}
         for name in self.modalities:
@@ -351,8 +358,9 @@ class MP4SR(SequenceMethod):
     def embeddings(self) -> dict[str, Tensor]:
         """Return item representations: one a modality and `id` (I, d), and `final`, what is scored, side by side."""
         out = {"id": self.item.detach().clone()} if self.config.ids else {}
-        out |= {name: self.item_vectors(name) for name in self.modalities}
-        return out | {"final": torch.cat(list(self.scored_tables()), dim=1)}
+        with self.scoring():
+            out |= {name: self.item_vectors(name) for name in self.modalities}
+            return out | {"final": torch.cat(list(self.scored_tables()), dim=1)}
 
     @torch.no_grad()
     def sentence_weights(self, name: str, items: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from mmrec_lite.losses import bpr_loss, cosine_gap, disentangle_loss, gap, order
 from mmrec_lite.methods.backbones import batch_l2, make_backbone
 from mmrec_lite.methods.base import MONITOR, Method, Modalities, PairwiseHyperparameters, Stage
 from mmrec_lite.nn import CrossModalMap, DisentangledEncoder, ModulesByName
-from mmrec_lite.nn.disentangle import standardized
 from mmrec_lite.nn.heads import AttentionHead, Head, make_head
+from mmrec_lite.ops import standardized
 
 __all__ = ["PAMD", "PAMDConfig"]
 

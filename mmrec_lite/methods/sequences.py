@@ -34,7 +34,9 @@ class SequenceConfig(Hyperparameters):
     batch_size: int = Field(1024, ge=1, description="training cases a step (prefixes with their next items), about")
     normalize: bool = Field(False, description="cosines / temperature instead of Eq. 12's inner products, as released")
     temperature: float = Field(0.07, gt=0, description="tau: divides all cosines")
-    order: Literal["time", "rows"] = Field("time", description="'rows': the data's rows stand in time order")
+    order: Literal["time", "rows"] = Field(
+        "time", description="without time stamps: 'rows' says that rows stand in time order"
+    )
     patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
     monitor: str = Field("recall@20", pattern=MONITOR, description="metric")
 

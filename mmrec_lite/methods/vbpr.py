@@ -21,6 +21,7 @@ from mmrec_lite.methods.base import (
     pair_scores,
     pairwise_stage,
 )
+from mmrec_lite.ops import constant_columns
 
 __all__ = ["VBPR", "VBPRConfig"]
 
@@ -70,7 +71,7 @@ class VBPR(VectorMethod):
             return features
         there = features[present]
         scaled = (features - there.mean(0)) / (there.std(0, correction=0) + 1e-6) / features.shape[1] ** 0.5
-        return scaled * present[:, None]
+        return scaled.masked_fill(constant_columns(there), 0.0) * present[:, None]
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Return users (U, d + D + 1) and items (I, d + D + 1) whose inner product is Eq. 8's score."""

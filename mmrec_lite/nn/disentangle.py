@@ -8,14 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mmrec_lite.ops import masked_softmax
+
 __all__ = [
     "CrossModalMap",
     "DisentangledEncoder",
     "ModalityAttention",
-    "masked_softmax",
     "mlp",
     "split_common_specific",
-    "standardized",
 ]
 
 
@@ -72,22 +72,6 @@ class DisentangledEncoder(nn.Module):
         return {"primitive": primitive, "common": common, "specific": specific}
 
 
-def standardized(features: Tensor, present: Tensor) -> Tensor:
-    """Bring every column to mean 0 and variance 1 over the items that have the modality; the others stay zero.
-
-    Shapes: features (I, d), present (I,) bool -> (I, d). A column becomes 0 that is constant, or differs in the last
-    digits alone.
-    """
-    own = features[present]
-    if not len(own):
-        return features
-    low, high = own.aminmax(dim=0)
-    # By the range, not by the standard deviation: that of a constant is whatever its mean was rounded by.
-    constant = high - low <= 4 * torch.finfo(own.dtype).eps * torch.maximum(low.abs(), high.abs())
-    scaled = (features - own.mean(dim=0)) / torch.where(constant, 1.0, own.std(dim=0, correction=0))
-    return scaled.masked_fill(constant, 0.0) * present[:, None]
-
-
 class CrossModalMap(nn.Module):
     """Map one modality's representations to the other's; the same weights for all three parts.
 
@@ -138,11 +122,3 @@ class ModalityAttention(nn.Module):
         """
         weights = self.weights(item if query is None else query, views, present)
         return item + torch.einsum("bk,bkd->bd", weights, views)
-
-
-def masked_softmax(logits: Tensor, present: Tensor | None, dim: int) -> Tensor:
-    """Softmax over what is present; 0 elsewhere, and everywhere where nothing is. `present` broadcasts to logits."""
-    if present is None:
-        return logits.softmax(dim=dim)
-    # The lowest finite number instead of -inf: where nothing is present, the softmax would be NaN.
-    return logits.masked_fill(~present, torch.finfo(logits.dtype).min).softmax(dim=dim) * present

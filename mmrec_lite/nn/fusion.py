@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmrec_lite.nn.disentangle import masked_softmax
+from mmrec_lite.ops import masked_softmax
 
 __all__ = ["AttentionFusion"]
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmrec_lite.nn.disentangle import ModalityAttention, masked_softmax
-from mmrec_lite.ops import CHUNK_ELEMENTS
+from mmrec_lite.nn.disentangle import ModalityAttention
+from mmrec_lite.ops import CHUNK_ELEMENTS, masked_softmax
 from mmrec_lite.options import check_option
 
 __all__ = ["AttentionHead", "ConcatHead", "Head", "NFMHead", "NeuMFHead", "bi_interaction", "in_chunks", "make_head"]

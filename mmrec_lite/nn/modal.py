@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_lite.graphs import propagate, transpose_graph
-from mmrec_lite.nn.disentangle import masked_softmax
 from mmrec_lite.nn.named import ModulesByName
-from mmrec_lite.ops import unit_rows
+from mmrec_lite.ops import masked_softmax, unit_rows
 
 __all__ = ["GraphEncoder", "ModalAttentionPool", "ModalEncoder", "principal_features"]
 

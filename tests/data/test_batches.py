@@ -10,6 +10,7 @@ from scipy import stats
 
 import mmrec_lite as mm
 from mmrec_lite.data import DataError, MultimodalDataset
+from mmrec_lite.data import batches as batches_module
 from mmrec_lite.data.batches import PairBatches
 from tests.tiny import tiny_shop
 
@@ -39,6 +40,17 @@ def test_negatives_are_uniform_over_what_the_user_did_not_take():
     counts = np.bincount(drawn, minlength=12)
     free = split.matrix("train").toarray()[0] == 0
     assert (counts[~free] == 0).all() and stats.chisquare(counts[free]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("protocol", ["ratio", "cold-items"])
+def test_whoever_took_nearly_everything_has_uniform_negatives_too(protocol, monkeypatch):
+    monkeypatch.setattr(batches_module, "ROUNDS", 1)  # who met an observed item once is drawn exactly
+    split = mm.split(tiny_shop(n_users=6, n_items=12, per_user=9), protocol, seed=0)
+    batches, taken = PairBatches(split, 64), split.matrix("train").toarray() > 0
+    for user in np.unique(batches.users):
+        drawn = batches.draw(np.full(20_000, user), torch.Generator().manual_seed(0))
+        counts, free = np.bincount(drawn, minlength=12), ~taken[user] & np.isin(np.arange(12), batches.pool)
+        assert (counts[~free] == 0).all() and (free.sum() == 1 or stats.chisquare(counts[free]).pvalue > 1e-3)
 
 
 def test_held_out_cold_items_are_never_negatives():

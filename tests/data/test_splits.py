@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -334,6 +335,29 @@ def test_hashes_stay_what_they_were(protocol, options, begin):
     times = {} if options.get("by") == "order" else {"timestamp": [2, 1, 3, 4, 5]}
     data = dataset([(0, 4), (0, 2), (0, 3), (0, 0), (0, 1)], **times)
     assert split(data, protocol, **options).hash.startswith(begin)
+
+
+def test_what_ranking_depends_on_counts_in_the_hash():
+    """The same rows held out, but a test that follows validation, and items that are not on sale in training."""
+    data = dataset([(user, item) for user in range(6) for item in range(4)], timestamp=list(range(24)))
+    one_out = split(data, "leave-one-out")
+    by_share = split(data, "ratio", by="time")
+    assert rows(one_out) == rows(by_share) and one_out.history_parts("test") != by_share.history_parts("test")
+    assert one_out.hash != by_share.hash
+    cold = split(dataset([(user, item) for user in range(20) for item in range(12)]), "cold-items")
+    open_ = dataclasses.replace(cold, held_out_items={})
+    assert rows(cold) == rows(open_) and cold.hash != open_.hash
+
+
+def test_the_origin_is_that_of_interactions_whatever_stands_beside_them():
+    data = dataset([(user, item) for user in range(20) for item in range(12)])
+    other = data.replace(items=data.items.assign(title="of another name"))
+    first, same, another = split(data, seed=0), split(other, seed=0), split(other, seed=1)
+    assert first.origin == same.origin and first.hash != same.hash
+    assert first.origin["interactions"] == another.origin["interactions"]
+    assert first.origin["parts"] != another.origin["parts"]
+    fewer = dataset([(user, item) for user in range(20) for item in range(11)])
+    assert split(fewer).origin["interactions"] != first.origin["interactions"]
 
 
 def test_numpy_s_numbers_are_numbers():

@@ -171,6 +171,16 @@ def test_a_study_s_workers_know_one_s_own_methods(shop, monkeypatch):
     assert call(cells[0][1] | {"profile": "paper"}, shop, True)["method"] == Latest.name and Latest.name in REGISTRY
 
 
+def test_recipes_that_name_a_default_are_the_same_cell(shop, monkeypatch):
+    recipes = {"a": {"method": "mf"}, "b": {"method": "mf", "masked": 0.0}, "c": {"method": "mf", "lr": 0.5}}
+    default = mm.create("mf", mm.split(shop), profile="lecture").config.dim
+    recipes["d"] = {"method": "mf", "dim": default}
+    work = []
+    monkeypatch.setattr(studying, "run_cells", lambda f, cells, *_, **__: work.extend(cells) or [{}] * len(cells))
+    found = run_study(Study("X", "Fig. 1", "", "", recipes, (), ""), shop)
+    assert len(work) == 2 and found["label"].tolist() == list("abcd")
+
+
 def test_a_setting_that_no_chosen_method_has_is_refused(shop):
     one = Study("X", "Fig. 1", "", "", {"a": {"method": "popularity"}}, (), "")
     with pytest.raises(ValueError, match="none of popularity has a setting 'experts'; leave it out"):

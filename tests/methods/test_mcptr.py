@@ -223,7 +223,7 @@ def test_a_saved_pretraining_serves_every_fine_tuning_and_no_other_pretraining(s
         with pytest.raises(ValueError, match=words):
             make(split, **hyper).load_pretrained(file)
     other = make(mm.split(split.dataset, "ratio", seed=1))
-    with pytest.raises(ValueError, match="another split of the same data"):
+    with pytest.raises(ValueError, match="another split of the same interactions"):
         other.load_pretrained(file)
 
 

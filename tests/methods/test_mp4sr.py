@@ -13,6 +13,8 @@ import torch
 import mmrec_lite as mm
 from mmrec_lite import evaluation
 from mmrec_lite.data import IndexedVectors, MultimodalDataset
+from mmrec_lite.data.masking import mask_modalities
+from mmrec_lite.data.sequences import SequenceBatch
 from mmrec_lite.methods.mp4sr import VARIANTS
 from mmrec_lite.methods.switches import modalities_off
 from tests.benchmarks import sequences
@@ -440,8 +442,49 @@ def test_a_pretrained_part_serves_every_fine_tuning_and_no_other_pretraining(spl
         with pytest.raises(ValueError, match=rf"pre-trained with other settings \(\{{'{name}': .*, here \{{'{name}': "):
             make(split, **hyper).load_pretrained(file)
     other = mm.split(split.dataset, "ratio", seed=1)
-    with pytest.raises(ValueError, match="another split of the same data, and may have learned from what is held out"):
+    with pytest.raises(
+        ValueError, match="another split of the same interactions, and may have learned from what is held out"
+    ):
         make(other).load_pretrained(file)
+
+
+def test_a_part_that_learned_from_what_is_held_out_is_refused_beside_other_features_too(split, tmp_path):
+    shop = split.dataset
+    masked = mask_modalities(shop, 0.2, seed=0)
+    file = make(mm.split(masked, "ratio", seed=1)).save_pretrained(tmp_path / "part.safetensors")
+    with pytest.raises(ValueError, match="another split of the same interactions"):
+        make(mm.split(shop, "ratio", seed=0)).load_pretrained(file)
+    make(mm.split(shop, "ratio", seed=1)).load_pretrained(file)  # the same parts: nothing is given away
+
+
+def test_shared_parts_fit_whatever_the_order_of_modalities(split, tmp_path):
+    orders = [("text", "image"), ("image", "text")]
+    first, second = (make(split, variant="Shared", modalities=order, seed=s) for s, order in enumerate(orders))
+    second.load_pretrained(first.save_pretrained(tmp_path / "part.safetensors"))
+    assert_took_over(second, first.state_dict())
+
+
+@pytest.mark.parametrize("length", [50, 2])
+def test_pieces_of_one_history_are_no_negatives_of_one_another(split, length):
+    """A history longer than `max_length` is cut into several rows; they are one user's all the same."""
+    model = make(split, max_length=length, rho=0.0, mixup=0.0, batch_size=10_000).eval()
+    (batch,) = model.pretrain_batches(torch.Generator().manual_seed(0))
+    own = SequenceBatch(*(part[batch.users == 0] for part in batch))
+    assert (len(own.items) > 1) == (length == 2)
+    terms = model.pretrain_loss(own)
+    assert max(abs(value.item()) for value in terms.values()) < 1e-6  # nobody else is there
+
+
+@pytest.mark.parametrize(("method", "hyper"), [("mp4sr", SMALL), ("ngcf", {}), ("micro", {"backbone": "ngcf"})])
+def test_representations_of_a_model_that_was_not_trained_here_are_not_drawn_at_random(split, method, hyper):
+    """Made, its weights loaded, never trained or scored: dropout must not be part of what it shows."""
+    model = mm.create(method, split, **hyper)
+    first, second = model.embeddings(), model.embeddings()
+    assert model.training and [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_trained_at_once_the_first_stage_asks_for_nothing(split):
+    assert mm.create("mp4sr", split, **SMALL, variant="E2E", warm=10_000).stages()[0].name == "joint"
 
 
 def test_recommending_in_blocks_encodes_the_catalogue_once(split, monkeypatch):

@@ -89,3 +89,12 @@ def test_the_loss_is_the_same_whether_items_or_differences_are_projected(split):
     for one, other in zip(few.parameters(), many.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-12)
     assert few.loss(batch)["bpr"].item() == pytest.approx(many.loss(batch)["bpr"].item(), rel=1e-12)
+
+
+def test_a_constant_column_tells_nothing(split):
+    """Its standard deviation is whatever its mean was rounded by, and would blow it up."""
+    shop = split.dataset
+    image = shop.features["image"].copy()
+    image[:, 0], image[:, 1] = 12_345.678, 1_000 + 6e-5 * (np.arange(len(image)) % 2)
+    model = mm.create("vbpr", mm.split(shop.replace(features={"image": image}), "ratio", seed=0), **FAST)
+    assert not model.features[:, :2].any() and float(model.features.abs().max()) < 5

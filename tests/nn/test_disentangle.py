@@ -10,7 +10,8 @@ import torch
 from torch.autograd import gradcheck
 
 from mmrec_lite.nn import CrossModalMap, DisentangledEncoder, ModalityAttention, heads, split_common_specific
-from mmrec_lite.nn.disentangle import mlp, standardized
+from mmrec_lite.nn.disentangle import mlp
+from mmrec_lite.ops import standardized
 
 U, N, D, K = 7, 11, 6, 4
 
