@@ -66,6 +66,8 @@ is larger than another; of *declines*: in shares of the better one's value) has 
 *this* setting, not a refutation. The {runs} trainings on the shop took {minutes:.0f} minutes in sum, two at a time on two cores that other work shared. One seed of every study and course
 (`make reproduction ARGS="--seeds 0 --no-keep"`, which draws its page into `build/reproduction`) took 20 and a half minutes on two cores with little else to do.
 
+**PAMD's Eq. 10** stands here in its *bounded* reading, which the length of vectors alone can satisfy (lesson 04, section 3): as printed it has no minimum. The released form (`order="infonce"`) was not run.
+
 **The command** of a line measures its rows again (with `--data amazon_giftcards` or `movielens_small_mm` those, where the raw data are); the lesson beside it draws them with `-p epochs 0 -p seeds N`. Without these two
 a lesson trains for a few epochs only, and its figures are others than here.
 
@@ -310,7 +312,10 @@ def _axis(study: Study) -> str:
     ran = ", ".join(f"{float(label):g}" for label in study.recipes)
     if not study.grid:
         return f"*Run: {ran} (the paper's text does not list all of its values).*"
-    left = [v for v in study.grid if float(v) not in {float(label) for label in study.recipes}]
+    labels, grid = ({float(value): value for value in values} for values in (study.recipes, study.grid))
+    left = [word for value, word in grid.items() if value not in labels]
+    if more := [f"{value:g}" for value in labels if value not in grid]:
+        ran += f" ({', '.join(more)} added)"
     if not left:
         return f"*Run: {ran}; all of the paper's values.*"
     why = f" ({TOO_MANY[study.name]})" if study.name in TOO_MANY else ""

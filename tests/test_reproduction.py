@@ -97,7 +97,7 @@ def test_what_is_not_run_is_named():
     assert reproduction._absent(STUDIES["MP4SR Table 4"]) == reproduction._absent(STUDIES["MP4SR Fig. 5"]) == ""
     assert reproduction._absent(STUDIES["MICRO Fig. 3"]) == "*Not here: GRCN.*"
     left_out = "of the paper's values not 30, 50 (the shop has fifteen words a picture).*"
-    assert reproduction._axis(STUDIES["MP4SR Fig. 5"]) == f"*Run: 2, 5, 10, 15; {left_out}"
+    assert reproduction._axis(STUDIES["MP4SR Fig. 5"]) == f"*Run: 2, 5, 10, 15 (2 added); {left_out}"
     assert reproduction._axis(STUDIES["MCPTR Fig. 4"]).endswith("all of the paper's values.*")
     assert "does not list" in reproduction._axis(STUDIES["PAMD Fig. 3a"]) and not reproduction._axis(
         STUDIES["PAMD Table 3"]

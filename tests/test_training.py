@@ -401,7 +401,7 @@ def test_a_pretrained_part_knows_where_it_comes_from(split, tmp_path):
     config = LightGCN.Config(dim=4)
     file = WithPretraining(split, config, 0).save_pretrained(tmp_path / "item.safetensors")
     other = mm.split(split.dataset, "ratio", seed=1)
-    with pytest.raises(ValueError, match="pre-trained on another split of the same data"):
+    with pytest.raises(ValueError, match="pre-trained on another split of the same interactions"):
         WithPretraining(other, config, 0).load_pretrained(file)
     elsewhere = mm.split(tiny_shop(seed=1), "ratio", seed=1)  # other data: what pre-training is for
     WithPretraining(elsewhere, config, 0).load_pretrained(file)

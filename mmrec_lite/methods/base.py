@@ -211,7 +211,7 @@ class Method(nn.Module):
         self.seed = seed
         self.n_users, self.n_items = split.n_users, split.n_items
         self.split_hash, self.data_hash = split.hash, split.dataset.hash
-        self.origin = split.origin if self.pretrained else {}
+        self.origin = split.origin
         self.pretrained_from: str | None = None  # SHA-256 of the file that `load_pretrained` took over
         self.history_parts: tuple[str, ...] = ("train",)
         self._seen: tuple[tuple[int, int], ...] = ()  # the weights that what is kept was made with
