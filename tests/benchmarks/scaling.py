@@ -5,6 +5,7 @@
     neighbours METHOD ITEMS         ten nearest of every item, 384 features (neighbours.py)
     catalogue ITEMS [STEPS]         MICRO from approximate graphs with 1,024 negatives, an epoch or its first steps
     step METHOD FOLDER [HYPER]      seconds a step; under `fabric run --devices 2` on two processes
+    limits                          what a step of each stage multiplies, reads and writes, and how long it takes
     notebooks                       the shop trained in one, two and four processes at once, by how long threads spin
 
 Every call is one row of `scaling.json` beside this file (a call with the same arguments and processes takes its place);
@@ -34,6 +35,8 @@ from mmrec_lite.losses import micro_contrast
 from mmrec_lite.ops import TILE
 from mmrec_lite.training import make_optimizer
 from tests.benchmarks import neighbours
+from tests.benchmarks.limits import best, limits
+from tests.benchmarks.table import machine
 
 RECORD = Path(__file__).with_suffix(".json")
 WIDTH, BATCH = 64, 16_384
@@ -42,17 +45,6 @@ LARGE = {  # how a catalogue is trained that is too large for exact searches and
     "lightgcn": {"batch_size": BATCH},
 }
 GRAPHS = {"Baby": (19_445, 7_050, 139_110), "a million nodes": (600_000, 400_000, 5_000_000)}
-
-
-def best(function, rounds: int = 5) -> float:
-    """Return the least seconds of some rounds after one that warms up."""
-    function()
-    took = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        function()
-        took.append(time.perf_counter() - started)
-    return min(took)
 
 
 def bandwidth() -> dict:
@@ -229,13 +221,14 @@ def main(what: str, *arguments: str) -> None:
         "catalogue": lambda *n: catalogue(*map(int, n)),
         "step": step,
         "neighbours": search,
+        "limits": limits,
         "notebooks": notebooks,
     }
     row = {"threads": torch.get_num_threads(), **functions[what](*arguments)}
     if parallel.rank() > 0:
         return
     shown = [Path(a).name if os.sep in a else a for a in arguments]
-    row["date"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d")
+    row |= {"date": pd.Timestamp.now("UTC").strftime("%Y-%m-%d"), "machine": machine(threads=False)}
     shown = shown[:1] if what == "catalogue" else shown  # one row a size, however many steps
     key = " ".join([what, *shown, f"x{row.get('processes', 1)}", f"t{row['threads']}"])
     known = json.loads(RECORD.read_text()) if RECORD.exists() else {}

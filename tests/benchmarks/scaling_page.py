@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmrec_lite.files import beside
 from tests.benchmarks.scaling import RECORD, SPINS, WIDTH
-from tests.benchmarks.table import machine
+from tests.benchmarks.table import RELEASED
 
 PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "SCALING.md"
 GB, GiB = 1e9, 2**30
@@ -73,6 +73,43 @@ def contrast(record: dict) -> str:
     text = table("work|tiles, a step|ms each|ms together", [*cells, ["**all**", "", "", f"**{floor * 1e3:,.0f}**"]])
     times = f"{row['seconds'] * 1e3:,.0f} ms with {row['threads']} threads, {row['seconds'] / floor:.2f} times that sum"
     return f"{text}\n\nMeasured: {times}."
+
+
+AIMS = {  # a stage, and where `table.py` has the authors' seconds of an epoch, and how many times as fast was aimed at
+    "MICRO, exact": ("one training epoch, Baby size", "MICRO, exact"),
+    "MICRO, 1,024 sampled negatives": ("one training epoch, Baby size", "MICRO, 1,024 sampled negatives"),
+    "PAMD as released": ("one epoch of PAMD's recommendation stage, Baby size", "PAMD as released"),
+    "MP4SR, pre-training": ("one epoch of MP4SR's pre-training, Pantry size", "MP4SR"),
+    "MP4SR, fine-tuning": ("one epoch of learning to recommend, Pantry size", "MP4SR"),
+}
+
+
+def limits(record: dict) -> str:
+    """What a step of each stage must multiply and moves operation by operation, at this machine's speed of either."""
+    ((_, row),) = rows(record, "limits")
+    speed, copy = row["ceilings"]["products"], row["ceilings"]["copy"]
+    cells, aims = [], []
+    for label, work in row["stages"].items():
+        products, moved, measured = work["products"] / speed, work["bytes"] / copy, work["seconds"]
+        more = "products" if products > moved else "memory"
+        parts = [f"{work['products'] / GB:.2f}", f"{products * 1e3:,.1f}", f"{work['bytes'] / GB:.2f}"]
+        parts += [f"{moved * 1e3:,.1f}", more, f"{measured * 1e3:,.1f}", f"{measured / (products + moved):.1f}"]
+        cells.append([label, *parts])
+        if label in AIMS:
+            group, name = AIMS[label]
+            _, seconds, times = RELEASED[group]
+            aim = seconds / times[name] / work["steps"]
+            parts = [f"{seconds:g} s", f"{times[name]}", *(f"{s * 1e3:,.1f}" for s in (aim, products, measured))]
+            aims.append([label, *parts])
+    head = "a step of|products, 10^9 operations|so ms|moved, GB|so ms|limit|measured, ms|times both together"
+    words = (
+        f"{row['threads']} threads: {speed / GB:,.0f} * 10^9 operations a second in products of 2,048-square matrices"
+    )
+    aimed = (
+        "a step of|the authors' epoch, that other machine|times aimed at|so ms a step|products alone, ms|measured, ms"
+    )
+    text = f"{words}, {copy / GB:.1f} GB/s copying.\n\n{table(head, cells)}"
+    return f"{text}\n\nWhat was aimed at, against the seconds of another machine:\n\n{table(aimed, aims)}"
 
 
 def catalogues(record: dict) -> str:
@@ -162,6 +199,16 @@ def large(record: dict) -> str:
     )
 
 
+def machines(record: dict) -> str:
+    """When and where the rows were measured: a line a machine."""
+    lines = []
+    for machine in dict.fromkeys(row["machine"] for row in record.values()):
+        measured = {key.split()[0]: row["date"] for key, row in record.items() if row["machine"] == machine}
+        dates = dict.fromkeys((min(measured.values()), max(measured.values())))
+        lines.append(f"*{', '.join(measured)}: {' to '.join(dates)}, {machine}*")
+    return "\n\n".join(lines)
+
+
 def main() -> None:
     """Write every table into its place."""
     record = json.loads(RECORD.read_text())
@@ -170,13 +217,13 @@ def main() -> None:
         "products": products,
         "searches": searches,
         "contrast": contrast,
+        "limits": limits,
         "catalogues": catalogues,
         "processes": processes,
         "notebooks": notebooks,
     }
     made = {name: make(record) for name, make in made.items()} | {"large": large(record)}
-    dates = sorted({row["date"] for row in record.values()})
-    made["machine"] = f"*{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {machine()}*"
+    made["machine"] = machines(record)
     for name, content in made.items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
         if not place.search(text):
