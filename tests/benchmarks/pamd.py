@@ -56,9 +56,6 @@ class PlainPAMD(PAMD):
         }
 
 
-REGISTRY["pamd-plain"] = PlainPAMD
-
-
 def recommend(model: PAMD, batches: int) -> dict[str, float]:
     """Seconds of one epoch of the recommendation stage, from its first batches after a warm-up."""
     stage = model.stages()[-1]
@@ -111,6 +108,7 @@ def main() -> None:
     parser.add_argument("hyper", nargs="?", default="{}")
     parser.add_argument("--batches", type=int, default=20)
     args = parser.parse_args()
+    REGISTRY["pamd-plain"] = PlainPAMD
     split = mm.split(mm.load(args.folder), "ratio", seed=0)
     model = mm.create(args.method, split, **json.loads(args.hyper))
     if args.what == "recommend":
