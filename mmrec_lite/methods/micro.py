@@ -21,7 +21,6 @@ from mmrec_lite.methods.base import (
     Stage,
     VectorMethod,
     chosen_features,
-    pair_scores,
     pairwise_stage,
 )
 from mmrec_lite.nn import AttentionFusion, ModulesByName
@@ -203,7 +202,9 @@ class MICRO(VectorMethod):
             item = item + unit_rows(fused)
             if c.variant in ("full", "micro/feats") and c.beta > 0:
                 terms["contrast"] = c.beta * self.contrast(views, fused)
-        return {"bpr": bpr_loss(*pair_scores(user, item, batch)), **terms, "l2": batch_l2(self.backbone, batch, c.l2)}
+        u = user[batch.users]
+        scores = [(u * item[chosen]).sum(1) for chosen in (batch.positives, batch.negatives)]
+        return {"bpr": bpr_loss(*scores), **terms, "l2": batch_l2(self.backbone, batch, c.l2)}
 
     def stages(self) -> list[Stage]:
         """One stage: everything together."""
