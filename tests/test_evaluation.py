@@ -413,3 +413,11 @@ def test_weights_changed_by_hand_or_in_a_part_are_scored_with(name):
         child.load_state_dict(fresh.get_submodule(part).state_dict())
         other.load_state_dict(model.state_dict())
         assert torch.equal(model.score(users), other.score(users))
+
+
+def test_a_report_shows_what_it_is_and_two_figures(split, model):
+    report = mm.evaluate(model, split, ks=(5, 20))
+    recall, ndcg = (f"{report.metrics[f'{name}@20']:.4f}" for name in ("recall", "ndcg"))
+    assert (
+        repr(report) == f"Report(tiny-ratio-s0, test, {len(report.per_user)} users: recall@20 {recall}, ndcg@20 {ndcg})"
+    )

@@ -330,3 +330,15 @@ def test_a_training_is_not_lost_where_a_further_figure_fails(shop, tmp_path):
         mm.run("mf", shop, epochs=1, save=tmp_path, also=lambda result: {"x": 1 / 0})
     (row,) = tmp_path.glob("*/row.json")
     assert json.loads(row.read_text())["epochs trained"] == 1
+
+
+def test_the_parts_of_the_package_are_there_when_they_are_asked_for():
+    for name in ("explorers", "features", "maps", "plots", "probes", "similarity"):
+        assert getattr(mm, name).__name__ == f"mmrec_lite.{name}"
+    with pytest.raises(AttributeError, match="'mmrec_lite' has no attribute 'nothing'"):
+        mm.nothing  # noqa: B018
+
+
+def test_several_methods_in_one_run_are_refused():
+    with pytest.raises(ValueError, match=r"run: method = \['mf'\], but it is one name; mm.sweep runs several"):
+        mm.run(["mf"])

@@ -177,6 +177,8 @@ def run(
     >>> sorted(result.metrics)[:2]
     ['hit@10', 'hit@20']
     """
+    if not isinstance(method, str):
+        raise ValueError(f"run: method = {method!r}, but it is one name; mm.sweep runs several.")
     config = configure(method, profile, **hyper)
     by = None if also is None else function_id(also)  # refused now, not after the training
     seed, split_seed = (whole_number("run", n, v) for n, v in (("seed", seed), ("split_seed", split_seed)))

@@ -35,6 +35,17 @@ def run_study(study: Study | str, data: str | Path | MultimodalDataset = "bazaar
     return run_studies([study], data, **options)
 
 
+def _known(study: Study | str) -> Study:
+    """Return a study by its name, or raise ``ValueError`` with the names that are near."""
+    if not isinstance(study, str) or study in STUDIES:
+        return STUDIES[study] if isinstance(study, str) else study
+    folded = {name.casefold(): name for name in STUDIES}
+    close = [folded[name] for name in difflib.get_close_matches(study.casefold(), folded, n=3)]
+    raise ValueError(
+        f"there is no study {study!r}; " + (f"did you mean {' or '.join(close)}?" if close else "see STUDIES.")
+    )
+
+
 def run_studies(
     chosen: Iterable[Study | str],
     data: str | Path | MultimodalDataset = "bazaar",
@@ -59,7 +70,7 @@ def run_studies(
     """
     check_seeds("run_studies", seeds)
     dataset, save = load(data), Path(save).resolve() if save is not None else None  # workers may stand elsewhere
-    todo = [STUDIES[s] if isinstance(s, str) else s for s in chosen]
+    todo = [_known(s) for s in chosen]
     known = {name for method in REGISTRY.values() if method.Config for name in method.Config.model_fields}
     for name in hyper.keys() - known:
         close = difflib.get_close_matches(name, known, n=1)
@@ -236,7 +247,7 @@ def judge(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
     For `Study.gains` (and `declines`, in shares) the difference is one gain minus the other, taken seed by seed, and
     the noise half of its 95 % interval (Student's t).
     """
-    study = STUDIES[study] if isinstance(study, str) else study
+    study = _known(study)
     rows = rows[rows["study"] == study.name] if "study" in rows else rows
     means = _wide(rows).mean()
     limit = noise(rows)
@@ -278,7 +289,7 @@ def beside(study: Study | str, rows: pd.DataFrame) -> pd.DataFrame:
 
     Means are over the seeds of which every label has a value. Empty where the paper printed no such table (figures).
     """
-    study = STUDIES[study] if isinstance(study, str) else study
+    study = _known(study)
     rows = rows[rows["study"] == study.name] if "study" in rows else rows
     if not study.printed or rows.empty:
         return pd.DataFrame({"tau": [], "p": [], "n": []}).astype({"n": int}).rename_axis("dataset")

@@ -90,8 +90,11 @@ def sweep(
         for (label, recipe), point, seed in itertools.product(methods.items(), points, seeds)
     ]
     work = partial(_run_cell, own_methods(recipe["method"] for recipe in methods.values()))
-    rows = run_cells(work, cells, dataset, jobs=jobs, threads=threads, dask=dask, progress=progress)
-    return pd.DataFrame(rows)
+    rows = pd.DataFrame(run_cells(work, cells, dataset, jobs=jobs, threads=threads, dask=dask, progress=progress))
+    failed = rows["error"].dropna() if "error" in rows else ()
+    if len(failed):
+        warnings.warn(f"sweep: {len(failed)} of {len(rows)} runs failed, the first: {failed.iloc[0]}", stacklevel=2)
+    return rows
 
 
 def check_seeds(where: str, seeds: Any) -> None:

@@ -227,7 +227,9 @@ def _sample(rows: pd.DataFrame, metrics: Sequence[str], by: str) -> pd.DataFrame
     """
     missing = [name for name in (*metrics, by) if name not in rows]
     if missing:
-        raise ValueError(f"the rows have no column {missing[0]!r}; they have {', '.join(map(str, rows.columns))}.")
+        failed = rows["error"].dropna() if "error" in rows else []
+        why = f" {len(failed)} of {len(rows)} runs failed, the first: {failed.iloc[0]}" if len(failed) else ""
+        raise ValueError(f"the rows have no column {missing[0]!r}; they have {', '.join(map(str, rows.columns))}.{why}")
     rows, seeds = rows.dropna(subset=[*metrics, by]), _seeds(rows, by)
     settings = [name for name in settings_of(rows) if name != by]
     kept = rows.assign(pretrained=rows["pretrained"].notna()) if "pretrained" in rows else rows  # a file a seed is one

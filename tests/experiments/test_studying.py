@@ -292,3 +292,8 @@ def test_a_lesson_runs_with_every_method_on_other_data(lesson, method, folder, t
         assert bool(hidden) == ((lesson, method) == ("10", "pamd"))
         shares = rows[rows["study"] == "PAMD Fig. 3b"].groupby("label")["value"].mean()
         assert all(f"{label} {value:.4f}" in hidden[0] for label, value in shares.items())
+
+
+def test_a_study_that_there_is_not_is_refused_with_those_near(shop):
+    with pytest.raises(ValueError, match="no study 'micro table 44'; did you mean MICRO Table 4"):
+        run_study("micro table 44", shop)

@@ -80,7 +80,8 @@ def test_processes_give_what_one_process_gives(shop, tried):
 
 
 def test_a_failing_cell_is_recorded_in_a_worker(shop):
-    table = mm.sweep("micro", shop, grid={"k": [2, 99]}, jobs=2, dim=4, **FIXED)
+    with pytest.warns(UserWarning, match="sweep: 1 of 2 runs failed, the first: .*k = 99, but it must be"):
+        table = mm.sweep("micro", shop, grid={"k": [2, 99]}, jobs=2, dim=4, **FIXED)
     assert table["recall@20"].notna().tolist() == [True, False]
     assert "k = 99, but it must be" in table["error"][1] and table["method"].tolist() == ["micro", "micro"]
 

@@ -256,3 +256,9 @@ def test_runs_that_failed_twice_are_left_out_and_rows_without_a_split_are_told_a
         summarise(unnamed)
     with pytest.raises(ValueError, match="label 'a' has 2 rows of one seed and the same settings"):
         summarise(unnamed.drop(columns="set dim"))
+
+
+def test_rows_that_all_failed_say_why():
+    rows = pd.DataFrame({"label": ["mf"], "seed": [0], "error": ["HyperparameterError: mf has no 'protocl'"]})
+    with pytest.raises(ValueError, match=r"no column 'recall@20'.* 1 of 1 runs failed, the first: .*no 'protocl'"):
+        summarise(rows)
