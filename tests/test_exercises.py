@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import types
 from pathlib import Path
 
 import nbformat
@@ -342,11 +343,28 @@ def test_a_parting_is_right_up_to_rounding():
     assert check_extract(torch.zeros_like).startswith("not yet")
 
 
-def test_a_claim_of_ones_own_has_two_recipes_and_one_claim():
-    verdict = checker("08_ablations", "verdict")
-    study = mm.experiments.STUDIES["MICRO Table 6"]
+def test_a_claim_of_ones_own_is_about_the_picture_and_the_text():
+    judged = types.SimpleNamespace(judge=lambda *_: pd.DataFrame(["judged"]), run_study=lambda *_, **__: None)
+    verdict = checker("08_ablations", "verdict", experiments=judged, shop=None, how={})
     assert verdict(None) == "not yet answered"
-    assert verdict(study) == "not yet: two recipes and one claim"
+
+    def study(claim, **recipes):
+        return mm.experiments.Study("Mine", "Table 1", "", "", recipes, claim, "08")
+
+    claim = (("a", "b"),)
+    for one, other in ((("image",), ("text",)), (["image"], ["text"]), ("image", "text")):
+        a, b = ({"method": "micro", "modalities": modalities} for modalities in (one, other))
+        assert verdict(study(claim, a=a, b=b)).loc[0, 0] == "judged"
+    wrong = [
+        mm.experiments.STUDIES["MICRO Table 6"],
+        study(claim, a={"method": "popularity"}, b={"method": "random"}),
+        study((("b", "a"),), a=a, b=b),
+        study((("a", "c"),), a=a, b=b),
+        study((), a=a, b=b),
+        study(claim, a=a | {"method": "pamd"}, b=b),
+        study(claim, a=a | {"modalities": ("image", "text")}, b=b),
+    ]
+    assert {verdict(one) for one in wrong} == {"not yet: micro with the picture alone beats micro with the text alone"}
 
 
 @pytest.mark.parametrize(
