@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import cli_data
-from .cli_sweep import results, sweep
+from .cli_sweep import json_or_text, results, sweep
 from .data import DataError, MultimodalDataset, load
 from .data.errors import NO_ROOM
 from .printing import printable
@@ -209,18 +209,10 @@ def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
             raise DataError(f"--set {setting}: {name!r} is no hyper-parameter, but an argument of mm.run in Python.")
         if name in hyper:
             raise DataError(f"--set {setting}: {name!r} is set twice.")
-        try:
-            hyper[name] = json.loads(value)
-        except ValueError:
-            hyper[name] = [_json_or_text(part) for part in value.split(",")] if "," in value else value
+        hyper[name] = json_or_text(value)
+        if hyper[name] == value and "," in value:
+            hyper[name] = [json_or_text(part) for part in value.split(",")]
     return hyper
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 @prepare_app.command()

@@ -87,15 +87,16 @@ def _arguments(positional: list[str], named: list[str]) -> tuple[Path, list[tupl
 
 def _values(name: str, text: str) -> list[Any]:
     """What stands between commas; commas inside of JSON's quotes and brackets part nothing, its array is the list."""
-    values = _value(text)
+    values = json_or_text(text)
     if values == []:
         raise DataError(f"-p {name} {text}: the list has no value.")
     if not isinstance(values, list) and text.strip():  # an empty text is a value, too
-        values = _value(f"[{text}]")
-    return values if isinstance(values, list) else [_value(value) for value in text.split(",")]
+        values = json_or_text(f"[{text}]")
+    return values if isinstance(values, list) else [json_or_text(value) for value in text.split(",")]
 
 
-def _value(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """What a text says as JSON, or the text where it is none."""
     try:
         return json.loads(text)
     except ValueError:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmrec_lite.memory import require_memory
-from mmrec_lite.ops import CHUNK_ELEMENTS, full_precision, nearly_nearest, top_columns, unit_rows
+from mmrec_lite.ops import CHUNK_ELEMENTS, by_row_and_count, full_precision, nearly_nearest, top_columns, unit_rows
 from mmrec_lite.options import check_option
 
 # Said once by PyTorch about every CSR tensor; a student can do nothing about it.
@@ -297,30 +297,13 @@ def _strongest(block: sp.coo_array, start: int, limit: int | None) -> tuple[np.n
     """Return rows, columns and counts of each row's strongest entries, the diagonal left out."""
     off = block.row + start != block.col
     r, c, shared = block.row[off].astype(np.int64), block.col[off].astype(np.int64), block.data[off]
-    r, c, shared = _ordered(r, c, shared)
+    r, c, shared = by_row_and_count(r, c, shared)
     r += start
     if limit is not None and len(r):
         rank = np.arange(len(r)) - np.searchsorted(r, r, side="left")
         keep = rank < limit
         r, c, shared = r[keep], c[keep], shared[keep]
     return r, c, shared
-
-
-def _ordered(r: np.ndarray, c: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sort entries by row, the largest count first, ties by the lower column.
-
-    As one number an entry, where 63 bits hold it: sorted several times as fast as three columns.
-    """
-    counts = shared.astype(np.int64)
-    most = int(counts.max(initial=0))
-    low, middle = int(c.max(initial=0)).bit_length(), most.bit_length()
-    if int(r.max(initial=0)).bit_length() + middle + low > 63:
-        order = np.lexsort((c, -shared, r))
-        return r[order], c[order], shared[order]
-    keys = ((r << middle | (most - counts)) << low) | c
-    keys.sort()
-    counts = most - (keys >> low & ((1 << middle) - 1))
-    return keys >> (low + middle), keys & ((1 << low) - 1), counts.astype(shared.dtype)
 
 
 def from_scipy(matrix: sp.csr_array) -> Tensor:

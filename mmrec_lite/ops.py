@@ -13,6 +13,7 @@ from mmrec_lite import parallel
 
 __all__ = [
     "CHUNK_ELEMENTS",
+    "by_row_and_count",
     "constant_columns",
     "full_precision",
     "masked_softmax",
@@ -165,6 +166,23 @@ def unit_rows(x: Tensor) -> Tensor:
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(norm > 0, norm, 1.0)
+
+
+def by_row_and_count(r: np.ndarray, c: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sort entries by row, the largest count first, ties by the lower column.
+
+    As one number an entry, where 63 bits hold it: sorted several times as fast as three columns.
+    """
+    counts = shared.astype(np.int64)
+    most = int(counts.max(initial=0))
+    low, middle = int(c.max(initial=0)).bit_length(), most.bit_length()
+    if int(r.max(initial=0)).bit_length() + middle + low > 63:
+        order = np.lexsort((c, -shared, r))
+        return r[order], c[order], shared[order]
+    keys = ((r << middle | (most - counts)) << low) | c
+    keys.sort()
+    counts = most - (keys >> low & ((1 << middle) - 1))
+    return keys >> (low + middle), keys & ((1 << low) - 1), counts.astype(shared.dtype)
 
 
 def constant_columns(x: Tensor) -> Tensor:

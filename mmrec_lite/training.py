@@ -89,7 +89,7 @@ def fit(
     split: Split,
     *,
     epochs: int | None = None,
-    stages: Sequence[str] | None = None,
+    stages: str | Sequence[str] | None = None,
     device: str = "auto",
     devices: int | str = 1,
     precision: str = "32-true",

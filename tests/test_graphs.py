@@ -195,7 +195,7 @@ def test_entries_are_ordered_by_row_count_and_column(most):
     r, c = rng.integers(most, size=(2, 2_000))
     shared = rng.integers(1, 9, size=2_000).astype(np.float32)
     order = np.lexsort((c, -shared, r))
-    for ours, expected in zip(graphs._ordered(r, c, shared), (r[order], c[order], shared[order]), strict=True):
+    for ours, expected in zip(ops.by_row_and_count(r, c, shared), (r[order], c[order], shared[order]), strict=True):
         np.testing.assert_array_equal(ours, expected)
         assert ours.dtype == expected.dtype
 

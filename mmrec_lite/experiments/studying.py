@@ -115,7 +115,10 @@ def _same_run(settings: Mapping[str, Any]) -> str:
     rest = dict(settings)
     cls = method_class(method := rest.pop("method"))
     hyper = {name: rest.pop(name) for name in list(rest) if name in cls.Config.model_fields}
-    config = configure(method, rest.pop("profile"), **hyper).model_dump_json()
+    try:
+        config = configure(method, profile := rest.pop("profile"), **hyper).model_dump_json()
+    except ValueError:  # it is to fail as a cell of its own
+        config = repr((profile, sorted(hyper.items())))
     rest = {name: value for name, value in rest.items() if (name, value) != ("masked", 0)}
     return repr((method, config, sorted(rest.items(), key=str)))
 

@@ -282,12 +282,10 @@ class Method(nn.Module):
         training, former = self.training, self.history_parts
         self.eval()
         try:
-            if history is not None:
-                self.read_history(history)
+            self.read_history(former if history is None else history)
             yield
         finally:
-            if history is not None:
-                self.read_history(former)
+            self.read_history(former)
             self.train(training)
 
     def embeddings(self) -> dict[str, Tensor]:

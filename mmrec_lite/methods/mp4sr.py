@@ -39,7 +39,6 @@ VARIANTS = Literal[
     "-T",
 ]
 
-
 _ITEMS = 1024  # items of a large catalogue whose sentences are attended to at a time
 
 
@@ -136,8 +135,7 @@ class MP4SR(SequenceMethod):
                 f"make the vectors with one text encoder, or take variant='full'."
             )
         shape = (c.dim, c.attention_dim, c.experts, c.dropout)
-        # Whatever the order of modalities, so that a pre-trained part fits.
-        owners = (max(self.modalities),) if c.variant == "Shared" else self.modalities
+        owners = (max(self.modalities),) if c.variant == "Shared" else self.modalities  # whatever their order
         self.encoders = ModulesByName({name: ContentEncoder(widths[name], *shape) for name in owners})
         if c.ids:
             self.item = self.id_embeddings()
@@ -146,10 +144,9 @@ class MP4SR(SequenceMethod):
             return
         if c.variant != "w/o Proj":
             self.projections = ModulesByName({name: nn.Linear(c.dim, c.dim) for name in self.modalities})
-        if c.variant == "E2E":
-            return
-        keep = split.train_counts >= c.warm if c.warm else None
-        self.pretrain_batches = SequenceBatches(split, c.batch_size, c.max_length, keep)
+        if c.variant != "E2E":
+            keep = split.train_counts >= c.warm if c.warm else None
+            self.pretrain_batches = SequenceBatches(split, c.batch_size, c.max_length, keep)
 
     # Section 3.3.2: text and image encoders -------------------------------------------------------------------------
 
@@ -254,9 +251,8 @@ class MP4SR(SequenceMethod):
         h = {name: parallel.gather_cases(cases) for name, cases in h.items()}  # negatives are those of all processes
         rows, places = everybody.cases.nonzero(as_tuple=True)
         next_item = place[rows, places + 1]
-        # By user, not by row: a long history is cut into several.
-        target, groups = self.here(next_item), None if c.own_negatives else self.here(everybody.users[rows])
-        options: dict[str, Any] = {"temperature": c.temperature, "groups": groups}
+        groups = None if c.own_negatives else self.here(everybody.users[rows])  # a long history has several rows
+        target, options = self.here(next_item), {"temperature": c.temperature, "groups": groups}
         terms = {}
         for name in self.modalities:
             own, *other = (self.project(name, h[n]) for n in sorted(h, key=lambda n: n != name))  # m-hat, m-tilde
