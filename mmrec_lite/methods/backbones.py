@@ -13,10 +13,10 @@ from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.splits import Split
 from mmrec_lite.graphs import bipartite_graph, propagate, transpose_graph
 from mmrec_lite.losses import bpr_loss, embedding_l2
-from mmrec_lite.methods.base import PairwiseHyperparameters, Stage, VectorMethod, pair_scores, pairwise_stage
+from mmrec_lite.methods.base import PairwiseHyperparameters, Stage, VectorMethod, pairwise_stage
 from mmrec_lite.options import check_option
 
-__all__ = ["MF", "NGCF", "Backbone", "LightGCN", "make_backbone"]
+__all__ = ["MF", "NGCF", "Backbone", "LightGCN", "make_backbone", "pair_scores"]
 
 
 class Backbone(nn.Module):
@@ -170,6 +170,13 @@ class MF(VectorMethod):
         """Return `id`, the item embeddings, and `final`, what is scored: (I, d) each."""
         with self.scoring():
             return {"id": self.backbone.item.detach().clone(), "final": self.vectors()[1].clone()}
+
+
+def pair_scores(user: Tensor, item: Tensor, batch: Triples) -> tuple[Tensor, Tensor]:
+    """Inner products of a batch's users with their positives and negatives: (U, d), (I, d) -> (B,), (B,)."""
+    positive = (user[batch.users] * item[batch.positives]).sum(1)
+    negative = (user[batch.users] * item[batch.negatives]).sum(1)
+    return positive, negative
 
 
 def batch_l2(backbone: Backbone, batch: Triples, weight: float) -> Tensor:

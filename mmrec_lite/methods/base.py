@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor, nn
 
 from mmrec_lite.data import MultimodalDataset
-from mmrec_lite.data.batches import Triples, sent
+from mmrec_lite.data.batches import sent
 from mmrec_lite.data.splits import Split
 from mmrec_lite.files import DamagedFile, apart, read_tensors, write_tensors
 from mmrec_lite.metrics import NAMES
@@ -35,7 +35,6 @@ __all__ = [
     "Stage",
     "VectorMethod",
     "chosen_features",
-    "pair_scores",
     "pairwise_stage",
 ]
 
@@ -210,8 +209,7 @@ class Method(nn.Module):
         self.config = config
         self.seed = seed
         self.n_users, self.n_items = split.n_users, split.n_items
-        self.split_hash, self.data_hash = split.hash, split.dataset.hash
-        self.origin = split.origin
+        self.split_hash, self.origin = split.hash, split.origin
         self.pretrained_from: str | None = None  # SHA-256 of the file that `load_pretrained` took over
         self.history_parts: tuple[str, ...] = ("train",)
         self._seen: tuple[tuple[int, int], ...] = ()  # the weights that what is kept was made with
@@ -367,13 +365,6 @@ def pairwise_stage(model: Method, name: str = "bpr") -> Stage:
     groups = [{"params": list(model.parameters()), "lr": c.lr}]
     options = {"monitor": c.monitor, "patience": c.patience, "n_batches": len(model.batches)}
     return Stage(name, model.batches, model.loss, groups, c.epochs, **options)
-
-
-def pair_scores(user: Tensor, item: Tensor, batch: Triples) -> tuple[Tensor, Tensor]:
-    """Inner products of a batch's users with their positives and negatives: (U, d), (I, d) -> (B,), (B,)."""
-    positive = (user[batch.users] * item[batch.positives]).sum(1)
-    negative = (user[batch.users] * item[batch.negatives]).sum(1)
-    return positive, negative
 
 
 class VectorMethod(Method):

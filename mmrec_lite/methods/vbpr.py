@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from mmrec_lite.data.batches import PairBatches, Triples
 from mmrec_lite.data.splits import Split
 from mmrec_lite.losses import bpr_loss, embedding_l2
+from mmrec_lite.methods.backbones import pair_scores
 from mmrec_lite.methods.base import (
     Modalities,
     PairwiseHyperparameters,
     Stage,
     VectorMethod,
     chosen_features,
-    pair_scores,
     pairwise_stage,
 )
 from mmrec_lite.ops import constant_columns
