@@ -117,6 +117,8 @@ OTHER_WAYS = [  # settings that take other ways through a step
     ("pamd", {"anchors": "raw", "objective": "pointwise", "query": "user"}),
     ("mcptr", {"form": "softmax", "variant": "w/o BCE"}),
     ("mp4sr", {"variant": "E2E"}),
+    ("mp4sr", {"variant": "E2E", "negatives": 5, "batch_size": 16}),
+    ("sasrec", {"negatives": 5, "batch_size": 16}),
     ("mp4sr", {"variant": "Shared", "own_negatives": True, "drop": "uniform"}),
     ("micro", {"negatives": 16}),
     ("micro", {"temperature": 0.02, "backbone": "mf"}),

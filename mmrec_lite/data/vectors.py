@@ -54,6 +54,13 @@ class IndexedVectors:
         """(R, L) bool, True where there is a vector."""
         return frozen(self.index >= 0)
 
+    @property
+    def used(self) -> np.ndarray:
+        """(N,) bool, which vectors any row has: the others, such as zeros for what is missing, tell nothing."""
+        used = np.zeros(len(self.vectors), dtype=bool)
+        used[self.index[self.mask]] = True
+        return used
+
     def gather(self, rows: np.ndarray | list[int]) -> np.ndarray:
         """The vectors of some rows: (B,) -> (B, L, d) float32, zero at padding."""
         index = self.index[np.asarray(rows)]

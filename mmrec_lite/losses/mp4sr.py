@@ -136,18 +136,21 @@ def next_item_cross_entropy(
     normalize: bool = False,
     temperature: float | None = None,
     barred: Tensor | None = None,
+    log_counts: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of the next item under a softmax over all items.
 
     Shapes: sequences (V, B, d), items (V, I, d), targets (B,) int64 -> scalar, the mean over the cases. ``barred`` (I,)
-    bool: items that are not on sale yet and no class. At most a block of (cases, I) scores lives at a time; where
-    there are several, they are computed again on the way back.
+    bool: items that are not on sale yet and no class. ``log_counts`` (I,): where the items are drawn ones, the
+    logarithm of how many each stands for in the softmax's sum; the targets stand for themselves, 0. At most a block of
+    (cases, I) scores lives at a time; where there are several, they are computed again on the way back.
 
     Source: MP4SR Eq. 12-13. Differs: the mean over the batch instead of the sum.
     """
 
     def block(rows: Tensor, items: Tensor, targets: Tensor) -> Tensor:
         scores = catalogue_scores(rows, items, normalize, temperature)
+        scores = scores if log_counts is None else scores + log_counts
         if barred is not None:
             scores = scores.masked_fill(barred, -torch.inf)
         return F.cross_entropy(scores.float() if scores.dtype.itemsize < 4 else scores, targets, reduction="sum")

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmrec_lite import parallel
-from mmrec_lite.data import IndexedVectors, MultimodalDataset
+from mmrec_lite.data import MultimodalDataset
 from mmrec_lite.data.sentences import SENTENCES, item_sentences
 from mmrec_lite.data.sequences import SequenceBatch, SequenceBatches
 from mmrec_lite.data.splits import Split
@@ -123,7 +124,7 @@ class MP4SR(SequenceMethod):
         for name, content in contents.items():
             vectors = shared(content.vectors)  # as stored, often in 16 bits; a step makes 32 of what it needs
             if c.standardize:  # sentence vectors share a direction: raw, every item looks alike for many epochs
-                vectors = standardized(vectors.float(), _read(content))
+                vectors = standardized(vectors.float(), torch.from_numpy(content.used))
             self.register_buffer(f"vectors_{name}", vectors, persistent=False)
             index = torch.from_numpy(content.index[:, : c.sentences].astype(np.int64))
             self.register_buffer(f"index_{name}", index, persistent=False)
@@ -238,15 +239,15 @@ class MP4SR(SequenceMethod):
         """Eq. 6: sequence representations in a modality's space (..., d); unchanged where variant="w/o Proj"."""
         return sequences if self.config.variant == "w/o Proj" else self.projections[name](sequences)
 
-    def pretrain_loss(self, batch: SequenceBatch, tables: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def pretrain_loss(self, batch: SequenceBatch, items: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Eq. 7-11: the terms `nip ...` and `cmcl ...` (times lambda), one a modality.
 
-        Every item of the batch is encoded once; `tables` are those of all items, where they are at hand.
+        Every item of the batch is encoded once; `items` are those, in the order of their ids, where they are at hand.
         """
         c = self.config
         everybody, share = parallel.whole(batch).on_host, parallel.current()
         ids, place = everybody.items.unique(return_inverse=True)
-        items = {n: self._encoded(n, ids) if tables is None else tables[n][self.here(ids)] for n in self.modalities}
+        items = {n: self._encoded(n, ids) for n in self.modalities} if items is None else items
         h = self.mixed_sequences(batch, place if share is None else place[share.rows], items)
         h = {name: parallel.gather_cases(cases) for name, cases in h.items()}  # negatives are those of all processes
         rows, places = everybody.cases.nonzero(as_tuple=True)
@@ -278,10 +279,15 @@ class MP4SR(SequenceMethod):
 
     # Section 3.5: fine-tuning ---------------------------------------------------------------------------------------
 
-    def tables(self) -> Tensor:
-        """F + E, every item in each modality that is scored (V, I, d). Source: MP4SR Eq. 12."""
-        content = torch.stack([self._encoded(name) for name in self.scored])
-        return content + self.item if self.config.ids else content
+    def tables(self, items: Tensor | None = None) -> Tensor:
+        """F + E, items in each modality that is scored (V, n, d); default: all. Source: MP4SR Eq. 12."""
+        return self._with_ids({name: self._encoded(name, items) for name in self.scored}, items)
+
+    def _with_ids(self, content: dict[str, Tensor], items: Tensor | None) -> Tensor:
+        tables = torch.stack([content[name] for name in self.scored])
+        if not self.config.ids:
+            return tables
+        return tables + (self.item if items is None else F.embedding(self.here(items), self.item))
 
     def _encoded(self, name: str, items: Tensor | None = None) -> Tensor:
         """`item_vectors`, of which each of several processes encodes a part."""
@@ -296,10 +302,12 @@ class MP4SR(SequenceMethod):
 
     def joint_loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Variant E2E: the terms of pre-training and of fine-tuning together."""
-        content = {name: self._encoded(name) for name in self.modalities}
-        tables = torch.stack([content[name] for name in self.scored])
-        tables = tables + self.item if self.config.ids else tables
-        return self.pretrain_loss(batch, content) | {"next item": self.recommend_loss(batch, tables)}
+        among, ids = self.candidates(batch), parallel.whole(batch).on_host.items.unique()
+        content = {name: self._encoded(name, among.items) for name in self.modalities}
+        tables = self._with_ids(content, among.items)
+        here = self.here(ids) if among.items is None else slice(len(ids))  # those of the batch come first
+        terms = self.pretrain_loss(batch, {name: vectors[here] for name, vectors in content.items()})
+        return terms | {"next item": self.recommend_loss(batch, among, tables)}
 
     def stages(self) -> list[Stage]:
         """Pre-training, then fine-tuning; only the latter for "w/o pre-train", both in one for "E2E"."""
@@ -368,13 +376,6 @@ class MP4SR(SequenceMethod):
         """Eq. 4's gates of a modality: (R,) items -> (R, O)."""
         encoder, content = self.encoder(name), self.content(name, torch.as_tensor(items, device=self.device))
         return encoder.experts.gates(encoder.attention(*content)[0])
-
-
-def _read(content: IndexedVectors) -> Tensor:
-    """Which vectors any item has, (N,) bool: the others, such as rows of zeros for what is missing, tell nothing."""
-    read = np.zeros(len(content.vectors), dtype=bool)
-    read[content.index[content.mask]] = True
-    return torch.from_numpy(read)
 
 
 def shared(array: np.ndarray) -> Tensor:

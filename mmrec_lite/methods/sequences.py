@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import math
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmrec_lite import parallel
 from mmrec_lite.data.sequences import SequenceBatch, SequenceBatches, last_items
 from mmrec_lite.data.splits import Split
 from mmrec_lite.losses import catalogue_scores, next_item_cross_entropy
@@ -34,11 +36,26 @@ class SequenceConfig(Hyperparameters):
     batch_size: int = Field(1024, ge=1, description="training cases a step (prefixes with their next items), about")
     normalize: bool = Field(False, description="cosines / temperature instead of Eq. 12's inner products, as released")
     temperature: float = Field(0.07, gt=0, description="tau: divides all cosines")
+    negatives: int | None = Field(
+        None, ge=1, description="items drawn a step for the softmax over next items; default: all items"
+    )
     order: Literal["time", "rows"] = Field(
         "time", description="without time stamps: 'rows' says that rows stand in time order"
     )
     patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
     monitor: str = Field("recall@20", pattern=MONITOR, description="metric")
+
+
+class Candidates(NamedTuple):
+    """The items among which a step looks for the next ones: all, or those of the batch and some drawn for the others.
+
+    The sum over drawn ones, each counted for as many as it stands for, is that over all items on average.
+    """
+
+    items: Tensor | None  # (n,) int64, those of the batch first, on the CPU; None: all
+    place: Tensor  # (B, L) where the batch's items stand among them
+    log_counts: Tensor | None  # (n,) logarithm of how many items each stands for; None: for itself
+    barred: Tensor | None  # (n,) bool, items that are none
 
 
 class SequenceMethod(Method):
@@ -76,14 +93,15 @@ class SequenceMethod(Method):
         for items in split.held_out_items.values():  # not on sale yet: as eternal negatives they would learn to lose
             barred[torch.from_numpy(items.copy())] = True
         self.register_buffer("barred", barred if bool(barred.any()) else None, persistent=False)
+        self.on_sale = ~barred  # on the CPU, where candidates are drawn
         self._kept: Tensor | None = None
 
     def id_embeddings(self) -> nn.Parameter:
         """Make item-ID embeddings (I, d), drawn from N(0, 0.02)."""
         return nn.Parameter(torch.empty(self.n_items, self.config.dim).normal_(std=0.02))
 
-    def tables(self) -> Tensor:
-        """Return what every item is in each view, both read and scored: (V, I, d)."""
+    def tables(self, items: Tensor | None = None) -> Tensor:
+        """Return what items (n,) are in each view, both read and scored; default: all. (V, n, d)."""
         raise NotImplementedError
 
     def scored_tables(self) -> Tensor:
@@ -92,13 +110,36 @@ class SequenceMethod(Method):
 
     # Training: every prefix at once --------------------------------------------------------------------------------
 
-    def recommend_loss(self, batch: SequenceBatch, tables: Tensor | None = None) -> Tensor:
-        """Cross-entropy of each next item of the batch's sequences -> scalar. Source: MP4SR Eq. 12-13."""
-        tables = self.tables() if tables is None else tables
-        hidden = self.transformer(_look_up(tables, batch.items[:, :-1])).unflatten(0, (len(tables), -1))
+    def candidates(self, batch: SequenceBatch) -> Candidates:
+        """Return the items of the step's softmax; `negatives` draws of those that the batch does not hold."""
+        most, free, share = self.config.negatives, self.on_sale.clone(), parallel.current()
+        if most is None:
+            return Candidates(None, batch.items, None, self.barred)
+        ids, place = parallel.whole(batch).on_host.items.unique(return_inverse=True)
+        free[ids] = False
+        pool = free.nonzero().squeeze(1)
+        if most >= len(pool):
+            return Candidates(None, batch.items, None, self.barred)
+        items = torch.cat([ids, pool[torch.randperm(len(pool))[:most]]])  # every process draws the same
+        counts = torch.zeros(len(items))
+        counts[len(ids) :] = math.log(len(pool) / most)
+        barred = None if self.barred is None else self.here(~self.on_sale[items])
+        return Candidates(items, self.here(place if share is None else place[share.rows]), self.here(counts), barred)
+
+    def recommend_loss(
+        self, batch: SequenceBatch, among: Candidates | None = None, tables: Tensor | None = None
+    ) -> Tensor:
+        """Cross-entropy of each next item of the batch's sequences -> scalar. Source: MP4SR Eq. 12-13.
+
+        `tables` (V, n, d) are those of the candidates `among`, where both are at hand.
+        """
+        among = self.candidates(batch) if among is None else among
+        tables = self.tables(among.items) if tables is None else tables
+        hidden = self.transformer(_look_up(tables, among.place[:, :-1])).unflatten(0, (len(tables), -1))
         rows, places = batch.places()
-        chosen, targets = hidden[:, rows, places], batch.items[rows, places + 1]
-        return next_item_cross_entropy(chosen, tables, targets, **self._similarity(), barred=self.barred)
+        chosen, targets = hidden[:, rows, places], among.place[rows, places + 1]
+        options = {"barred": among.barred, "log_counts": among.log_counts}
+        return next_item_cross_entropy(chosen, tables, targets, **self._similarity(), **options)
 
     def _similarity(self) -> dict[str, Any]:
         return {"normalize": True, "temperature": self.config.temperature} if self.config.normalize else {}
@@ -189,9 +230,9 @@ class SASRec(SequenceMethod):
         super().__init__(split, config, seed)
         self.item = self.id_embeddings()
 
-    def tables(self) -> Tensor:
-        """The ID embeddings are the one view: (1, I, d)."""
-        return self.item[None]
+    def tables(self, items: Tensor | None = None) -> Tensor:
+        """The ID embeddings are the one view: (1, n, d)."""
+        return (self.item if items is None else F.embedding(self.here(items), self.item))[None]
 
     def stages(self) -> list[Stage]:
         """One stage: everything together."""

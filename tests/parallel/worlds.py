@@ -15,6 +15,9 @@ CASES: dict[str, tuple[str, dict]] = {name: (name, {}) for name in TRAINED} | {
     "mcptr, softmax": ("mcptr", {"form": "softmax", "mixing": "candidate"}),
     "mp4sr, end to end": ("mp4sr", {"variant": "E2E"}),
     "mp4sr, released": ("mp4sr", {"drop": "uniform", "same_item": "zero", "normalize": True}),
+    "mp4sr, drawn": ("mp4sr", {"negatives": 5, "batch_size": 16}),
+    # The keys' biases have no gradient but rounding; with L2 decay Adam's steps of it grow from step to step.
+    "mp4sr, end to end, drawn": ("mp4sr", {"variant": "E2E", "negatives": 5, "batch_size": 16, "weight_decay": 0}),
     "a last batch of one": ("lightgcn", {"batch_size": 239}),
     "early stop": ("mf", {"epochs": 9, "patience": 1, "lr": 0.05}),
     "resumed": ("vbpr", {"epochs": 3}),
