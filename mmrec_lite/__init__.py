@@ -12,8 +12,9 @@ import importlib
 
 from mmrec_lite import _threads, graphs, losses, metrics  # _threads before all that loads PyTorch
 from mmrec_lite.checking import check_method
+from mmrec_lite.comparison import compare
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load, split
-from mmrec_lite.evaluation import Report, compare, evaluate, recommend
+from mmrec_lite.evaluation import Report, evaluate, recommend
 from mmrec_lite.experiments import Result, ablate, run, sweep
 from mmrec_lite.methods import (
     Hyperparameters,
@@ -24,6 +25,7 @@ from mmrec_lite.methods import (
     create,
     methods,
     register,
+    settings,
 )
 from mmrec_lite.training import History, fit
 
@@ -66,6 +68,7 @@ __all__ = [
     "recommend",
     "register",
     "run",
+    "settings",
     "split",
     "sweep",
 ]

@@ -6,22 +6,19 @@ What a person did wrong becomes one line on stderr and exit code 2; `mmrec --deb
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import json
-import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from typer.core import TyperGroup
 
 from . import cli_data
+from .cli_methods import AsJson, Code, methods, run_code
 from .cli_sweep import json_or_text, results, sweep
 from .data import DataError, MultimodalDataset, load
 from .data.errors import NO_ROOM
-from .printing import printable
+from .printing import json_line, printable
 from .training import TrainingDiverged
 
 # Not OSError as a whole: a pipe that closes early (`mmrec ... | head`) is nobody's mistake.
@@ -89,9 +86,7 @@ data_app.add_typer(prepare_app, name="prepare")
 # A value such as -1,0 is no option; `sweep` refuses what else begins with a dash.
 app.command(context_settings={"ignore_unknown_options": True})(sweep)
 app.command()(results)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Code = Annotated[Path | None, typer.Option(help="Python file with methods of your own (@mm.register); it is run.")]
+app.command()(methods)
 
 
 def _version(asked: bool) -> None:
@@ -110,21 +105,6 @@ def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Multimodal recommendation: data, methods, measurements."""
-
-
-@app.command()
-def methods(code: Code = None, as_json: AsJson = False) -> None:
-    """List the methods that `run` knows."""
-    from .methods import methods as known_methods
-
-    _run_code(code)
-    known = known_methods()
-    if as_json:
-        _print_json(known)
-        return
-    width = max(map(len, known), default=0)
-    for name, description in known.items():
-        typer.echo(f"{name:<{width}}  {description}")
 
 
 @app.command()
@@ -160,31 +140,18 @@ def run(
 
     # Whatever a library prints in between must not spoil the one JSON object on stdout.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        _run_code(code)
+        run_code(code)
         result = run_method(method, data, protocol=protocol, seed=seed, profile=profile, save=save, **hyper)
     if parallel.rank() > 0:  # process 0 speaks for all
         return
     if as_json:
-        _print_json(result.row)
+        typer.echo(json_line(result.row))
         return
     row = result.row
     typer.echo(f"{row['method']} ({profile}) on {row['split']}, seed {row['seed']}, {len(result.per_user):,} users")
     typer.echo(_metrics_table(result.metrics))
     if save is not None:
         typer.echo(f"Saved as {save / row['id']}")
-
-
-def _run_code(file: Path | None) -> None:
-    """Run a user's file as the module of its name, so that it registers its methods."""
-    if file is None:
-        return
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or not file.is_file():
-        raise DataError(f"--code {file}: there is no such Python file (.py).")
-    if file.stem in sys.modules or file.stem in sys.stdlib_module_names:
-        raise DataError(f"--code {file}: {file.stem!r} is the name of another module; rename the file.")
-    module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
 
 def _metrics_table(metrics: dict[str, float]) -> str:
@@ -321,7 +288,7 @@ def bazaar(
 
 def _show(dataset: MultimodalDataset, as_json: bool) -> None:
     if as_json:
-        _print_json(_facts(dataset))
+        typer.echo(json_line(_facts(dataset)))
         return
     typer.echo(f"{dataset.name}  ({dataset.hash[:12]})\n")
     typer.echo(dataset.summary().to_string(dtype=False, name=False))
@@ -373,23 +340,6 @@ def _entries(values: list) -> list[str]:
 
 def _entry(entry: Any) -> str:
     return ", ".join(f"{key} {value}" for key, value in entry.items()) if isinstance(entry, dict) else str(entry)
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(_plain(content), ensure_ascii=False, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: NumPy's numbers as Python's, paths as strings, NaN and infinity as null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 cli_data.register(prepare_app, data_app, lambda dataset, as_json: _show(dataset, as_json))

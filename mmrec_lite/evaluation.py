@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ from mmrec_lite.methods.base import Method
 from mmrec_lite.metrics import NAMES, check_ks, hit_metrics, top_items
 from mmrec_lite.ops import CHUNK_ELEMENTS
 
-__all__ = ["KS", "Report", "best_items", "compare", "evaluate", "recommend"]
+__all__ = ["KS", "Report", "best_items", "evaluate", "recommend"]
 
 KS = (5, 10, 20, 40, 60)
 
@@ -285,12 +284,13 @@ def best_items(
 def recommend(
     model: Method,
     split: Split,
-    user: int | Sequence[int] | None = None,
+    user: int | str | Sequence[int] | Sequence[str] | None = None,
     k: int = 10,
     mask: Sequence[str] = ("train",),
 ) -> pd.DataFrame:
     """Return a user's k best items that are not in the parts of `mask`, best first; or those of many users.
 
+    A number is a user's row, a string the id that the data have.
     Columns: item (its row), item_id, score, relevant (held out in validation or test) and, where the data have them,
     title. With several users, or None for all whom the method has something to recommend, the columns user, user_id and
     rank (from 1) stand before them. With `mask=("train", "valid", "test")` nobody is shown what they have already, and
@@ -301,6 +301,7 @@ def recommend(
         users = np.arange(split.n_users) if model.knows_newcomers else np.flatnonzero(split.train_lengths)
     else:
         users = np.atleast_1d(np.asarray(user))
+        users = split.dataset.rows("user", users) if users.dtype.kind in "UO" else users
     step = max(1, min(1024, CHUNK_ELEMENTS // split.n_items))
     blocks = [best_items(model, split, users[n : n + step], k, mask) for n in range(0, max(len(users), 1), step)]
     items, scores = (np.concatenate(part) for part in zip(*blocks, strict=True))
@@ -315,83 +316,3 @@ def recommend(
     if "title" in data.items:
         columns["title"] = data.items["title"].iloc[items].to_numpy()
     return pd.DataFrame(columns)
-
-
-def _held_out(report: Report) -> np.ndarray:
-    users, items = report.split.pairs(report.part)
-    return np.sort(users * report.split.n_items + items)
-
-
-def _check_pair(a: Report, b: Report, metric: str) -> None:
-    """Raise ``ValueError`` unless two reports asked the same question."""
-    if not np.array_equal(a.per_user["user"], b.per_user["user"]):
-        raise ValueError("compare: the two reports are about different users; evaluate both on the same split.")
-    if a.part != b.part or not np.array_equal(*(_held_out(report) for report in (a, b))):
-        raise ValueError(
-            f"compare: {a.split.name}, {a.part}, and {b.split.name}, {b.part}, hold out different interactions; "
-            f"evaluate both on the same part of the same split."
-        )
-    if a.candidates != b.candidates:
-        raise ValueError(f"compare: one ranked {a.candidates} candidates, the other {b.candidates}; take the same.")
-    if set(a.mask) != set(b.mask):
-        raise ValueError(
-            f"compare: one left out what users have in {' and '.join(a.mask) or 'no part'}, the other in "
-            f"{' and '.join(b.mask) or 'no part'}; evaluate both with the same mask."
-        )
-    if not isinstance(a.candidates, str) and a.seed != b.seed:
-        raise ValueError(
-            f"compare: one drew its {a.candidates} candidates with seed {a.seed}, the other with {b.seed}; evaluate "
-            f"both with the same seed."
-        )
-    for report in (a, b):
-        if metric not in report.metrics:
-            raise ValueError(
-                f"compare: there is no {metric!r} in a report with {', '.join(report.metrics)}; evaluate with ks that "
-                f"have it, or name another metric."
-            )
-
-
-def compare(
-    a: Report | Sequence[float], b: Report | Sequence[float], metric: str = "recall@20", confidence: float = 0.95
-) -> dict[str, float]:
-    """Test whether a is better than b on the same users, or on the same seeds.
-
-    Two reports are paired user by user, two sequences (one figure a seed) place by place. Returns the mean
-    `difference` a - b, its confidence interval `low`..`high` and `p_t` (paired t-test), `p_wilcoxon` (signed ranks,
-    two-sided; it asks about the median and does not need normal differences) and `n`.
-    A p-value over users speaks of these two trained models; that training again would give the same order, only
-    seeds can tell. Where every pair differs by the very same amount, as it does when two methods without chance are
-    run several times on one split, there is nothing to test with: interval and p are NaN.
-    Raises ``ValueError`` for reports on other held-out interactions, ranked among other candidates (drawn with another
-    seed, or masked otherwise), or without the metric, and for a report beside a sequence.
-    """
-    from scipy import stats  # here, since it doubles the time to import the package
-
-    if a is None or b is None:
-        raise ValueError(
-            "compare: a result that was read from disk has no report; compare its per_user[metric] with the other's, "
-            "or run without save."
-        )
-    if isinstance(a, Report) and isinstance(b, Report):
-        _check_pair(a, b, metric)
-        x, y = a.per_user[metric].to_numpy(), b.per_user[metric].to_numpy()
-    elif isinstance(a, Report) or isinstance(b, Report):
-        raise ValueError("compare: give two reports, or two sequences of figures, not one of each.")
-    else:
-        x, y = (np.asarray(values, dtype=np.float64) for values in (a, b))
-    if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
-        raise ValueError(f"compare: needs two equally long series of at least 2, got {x.shape} and {y.shape}.")
-    gap = np.round(x - y, 12)  # 1 - 2/3 and 1/3 differ in their last bit: they are one gap, and of one rank
-    out = {"difference": float(gap.mean()), "n": len(gap)}
-    if np.ptp(gap) == 0:  # the t-test divides by the gaps' spread
-        unknown = 1.0 if gap[0] == 0 else math.nan
-        bound = 0.0 if gap[0] == 0 else math.nan
-        return out | {"low": bound, "high": bound, "p_t": unknown, "p_wilcoxon": unknown}
-    test = stats.ttest_1samp(gap, 0)
-    interval = test.confidence_interval(confidence)
-    return out | {
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "p_t": float(test.pvalue),
-        "p_wilcoxon": float(stats.wilcoxon(gap).pvalue),
-    }

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 import mmrec_lite as mm
-from mmrec_lite.data import MultimodalDataset
+from mmrec_lite.data import DataError, MultimodalDataset
 from mmrec_lite.evaluation import best_items
 from mmrec_lite.methods import REGISTRY, Method
 from tests.hardness.worlds import TRAINED, small, whole_shop
@@ -266,8 +266,43 @@ def test_scores_that_float32_cannot_tell_apart_are_ranked(split, step, monkeypat
 
 
 def test_a_result_without_its_report_is_not_compared(split, model):
-    with pytest.raises(ValueError, match="read from disk has no report; compare its per_user"):
+    with pytest.raises(ValueError, match="read from disk has no report, but stands for itself"):
         mm.compare(mm.evaluate(model, split), None)
+
+
+def test_kept_results_are_compared_as_their_reports_were(tmp_path):
+    shop = tiny_shop()
+    live = [mm.run(name, shop, save=tmp_path, ks=(5,)) for name in ("popularity", "item_knn")]
+    kept = [mm.Result.load(tmp_path / result.row["id"]) for result in live]
+    wanted = mm.compare(*(result.report for result in live), "recall@5")
+    for pair in (live, kept, (kept[0], live[1])):
+        assert mm.compare(*pair, "recall@5") == wanted
+    with pytest.raises(ValueError, match=r"no 'recall@20' in Result\(popularity on tiny"):
+        mm.compare(*kept)
+    for other, word in (({"split_seed": 1}, "split hash"), ({"candidates": 5}, "candidates")):
+        with pytest.raises(ValueError, match=f"differ in '{word}'"):
+            mm.compare(kept[0], mm.Result.load(tmp_path / _kept(shop, tmp_path, **other)), "recall@5")
+    with pytest.raises(ValueError, match="not one of each"):
+        mm.compare(kept[0], [0.1, 0.2])
+
+
+def _kept(shop, folder, **options):
+    return mm.run("random", shop, save=folder, ks=(5,), **options).row["id"]
+
+
+def test_a_user_is_named_by_row_or_by_the_data_s_own_id(split, model):
+    users = split.dataset.users["user_id"]
+    by_row = mm.recommend(model, split, user=3)
+    pd.testing.assert_frame_equal(mm.recommend(model, split, user=users[3]), by_row)
+    both = mm.recommend(model, split, user=[users[3], users[1]])
+    pd.testing.assert_frame_equal(both, mm.recommend(model, split, user=[3, 1]))
+    assert both["user"].unique().tolist() == [3, 1]
+    with pytest.raises(DataError, match="no user has the id 'nobody'"):
+        mm.recommend(model, split, user=["nobody", users[1]])
+    items = split.dataset.items["item_id"]
+    assert split.dataset.rows("item", [items[4], items[0]]).tolist() == [4, 0]
+    with pytest.raises(DataError, match=f"did you mean '{users[1]}'"):
+        split.dataset.rows("user", f"{users[1]}x")
 
 
 def test_slices_and_compare_refuse_nonsense(split, model):
@@ -327,7 +362,7 @@ def test_a_list_longer_than_the_catalogue_holds_what_is_left(split):
     assert ((items == -1) == np.isneginf(scores)).all() and (items == -1).sum() == len(taken) + 5
 
 
-@pytest.mark.parametrize("user", [-1, 60, "u1", 0.5])
+@pytest.mark.parametrize("user", [-1, 60, 0.5])
 def test_users_are_numbers_of_the_data_set(split, user):
     with pytest.raises(ValueError, match="users are whole numbers from 0 to 59"):
         mm.recommend(mm.create("popularity", split), split, user)
@@ -380,7 +415,7 @@ def test_slices_are_of_a_cut_off(split, model, k):
 
 
 def test_a_report_is_not_compared_with_figures(split, model):
-    with pytest.raises(ValueError, match="two reports, or two sequences"):
+    with pytest.raises(ValueError, match="two reports, two results or two sequences"):
         mm.compare(mm.evaluate(model, split), [0.1, 0.2])
 
 

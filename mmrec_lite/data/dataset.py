@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["DataError", "IndexedVectors", "MultimodalDataset"]
 
 _PIECE = 2**11  # strings hashed at a time
+_SEARCHED = 100_000  # ids among which one is sought that is written nearly the same
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -138,6 +140,18 @@ class MultimodalDataset:
         if len(set(names)) < len(names):  # it would count twice
             raise DataError(f"modalities {', '.join(names)}: name each of them once.")
         return names
+
+    def rows(self, side: str, ids: str | Iterable[str]) -> np.ndarray:
+        """Return the rows (n,) of "user"s or "item"s by their own ids; `DataError` for one that there is not."""
+        ids = [ids] if isinstance(ids, str) else [str(name) for name in ids]
+        known = getattr(self, f"{side}s")[f"{side}_id"]
+        rows = pd.Index(known.astype(str)).get_indexer(ids)
+        if (rows < 0).any():
+            unknown = ids[int(np.argmin(rows))]
+            near = difflib.get_close_matches(unknown, known.astype(str), 1) if len(known) <= _SEARCHED else []
+            hint = f"did you mean {near[0]!r}?" if near else f"they look like {known.iloc[0]!r}."
+            raise DataError(f"data set {self.name!r}: no {side} has the id {unknown!r}; {hint}")
+        return rows
 
     def dense(self, modality: str) -> np.ndarray:
         """A modality's features as a fresh, writable (I, d) float32 array."""

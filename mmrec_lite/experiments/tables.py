@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmrec_lite.evaluation import compare
+from mmrec_lite.comparison import compare
 from mmrec_lite.files import beside
 
 __all__ = ["FORMATS", "export", "mean_and_sd", "printed", "render", "settings_of", "summarise", "versus"]

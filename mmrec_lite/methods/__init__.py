@@ -19,6 +19,7 @@ from mmrec_lite.methods.base import (
     VectorMethod,
 )
 from mmrec_lite.methods.registry import REGISTRY, adopt, method_class, methods, own_methods, register
+from mmrec_lite.methods.settings import settings
 
 __all__ = [
     "REGISTRY",
@@ -35,6 +36,7 @@ __all__ = [
     "methods",
     "own_methods",
     "register",
+    "settings",
 ]
 
 

@@ -110,7 +110,9 @@ class PairwiseHyperparameters(Hyperparameters):
     l2: float = Field(1e-4, ge=0, description="weight of the squared embeddings of a batch")
     batch_size: int = Field(1024, ge=1, description="training pairs a step")
     patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
-    monitor: str = Field("recall@20", pattern=MONITOR, description="metric")
+    monitor: str = Field(
+        "recall@20", pattern=MONITOR, description="validation metric of early stopping, such as ndcg@10"
+    )
 
 
 _COLUMNS = ("stage", "epoch", "loss", "lr", "seconds")  # of a history's rows, beside the terms

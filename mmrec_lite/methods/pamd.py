@@ -74,7 +74,9 @@ class PAMDConfig(PairwiseHyperparameters):
         0.0, ge=0, description="the optimiser's, on all weights in both stages; 1e-5 as released, where there is no l2"
     )
     batch_size: int = Field(100, ge=1, description="training pairs a step")
-    monitor: str = Field("recall@10", pattern=MONITOR, description="metric")
+    monitor: str = Field(
+        "recall@10", pattern=MONITOR, description="validation metric of early stopping, such as ndcg@10"
+    )
 
 
 class PAMD(Method):

@@ -43,7 +43,9 @@ class SequenceConfig(Hyperparameters):
         "time", description="without time stamps: 'rows' says that rows stand in time order"
     )
     patience: int = Field(10, ge=1, description="epochs without a better validation metric before stopping")
-    monitor: str = Field("recall@20", pattern=MONITOR, description="metric")
+    monitor: str = Field(
+        "recall@20", pattern=MONITOR, description="validation metric of early stopping, such as ndcg@10"
+    )
 
 
 class Candidates(NamedTuple):
