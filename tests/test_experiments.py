@@ -112,7 +112,7 @@ def test_collect_makes_one_table(shop, tmp_path):
 
 def test_a_damaged_result_is_refused(shop, tmp_path):
     folder = mm.run("popularity", shop).save(tmp_path)
-    with pytest.raises(ValueError, match="holds no result of a run"):
+    with pytest.raises(ValueError, match=r"holds no result of a run.*Name the run's own folder: one of those in it"):
         mm.Result.load(tmp_path)
     for content in ('{"format": 1', ""):
         (folder / "row.json").write_text(content)
@@ -342,3 +342,12 @@ def test_the_parts_of_the_package_are_there_when_they_are_asked_for():
 def test_several_methods_in_one_run_are_refused():
     with pytest.raises(ValueError, match=r"run: method = \['mf'\], but it is one name; mm.sweep runs several"):
         mm.run(["mf"])
+
+
+def test_a_folder_of_runs_and_the_folder_of_one_are_told_apart(shop, tmp_path):
+    runs = [mm.run(name, shop, save=tmp_path) for name in ("popularity", "random")]
+    with pytest.raises(ValueError, match=r"one of those in it, such as popularity-tiny.*, or read all with collect"):
+        mm.Result.load(tmp_path)
+    alone = experiments.collect(tmp_path / runs[1].row["id"])
+    assert alone["id"].tolist() == [runs[1].row["id"]]
+    assert experiments.collect(tmp_path)["id"].tolist() == sorted(run.row["id"] for run in runs)

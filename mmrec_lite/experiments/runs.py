@@ -108,9 +108,9 @@ def read_row(folder: Path) -> dict[str, Any]:
         if not isinstance(row, dict):
             raise ValueError("no object")
     except FileNotFoundError as error:
-        raise ValueError(
-            f"{folder} holds no result of a run: {error}. Name a folder that run(save=...) wrote."
-        ) from None
+        inside = [file.parent.name for file in sorted(folder.glob("[!.]*/row.json"))]
+        more = f"one of those in it, such as {inside[0]}, or read all with collect" if inside else "one that was saved"
+        raise ValueError(f"{folder} holds no result of a run: {error}. Name the run's own folder: {more}.") from None
     except (OSError, ValueError) as error:  # not UTF-8 and not JSON are ValueErrors, too
         raise ValueError(_damaged(folder, "row.json", error)) from None
     if row.get("format") != FORMAT:
@@ -365,12 +365,13 @@ def peak_memory() -> float:
 
 
 def collect(folder: str | Path) -> pd.DataFrame:
-    """Return all runs saved below a folder as one table, one row a run, sorted by id.
+    """Return all runs saved below a folder, or the one saved in it, as one table, one row a run, sorted by id.
 
     What cannot be read is left out, with a warning that names it. Raises ``ValueError`` where nothing is left.
     """
     rows, refused = [], []
-    for file in sorted(Path(folder).glob("[!.]*/row.json")):  # .name: begun, not ended
+    own = Path(folder) / "row.json"
+    for file in [own] if own.exists() else sorted(own.parent.glob("[!.]*/row.json")):  # .name: begun, not ended
         try:
             rows.append(read_row(file.parent))
         except ValueError as error:
