@@ -53,7 +53,7 @@ def test_speed(benchmark, folder, stage, label):
     in_a_process(benchmark, label, "sequences", stage, method, folder, hyper, "--batches", batches)
 
 
-@pytest.mark.benchmark(group="learning to recommend on the shop, an epoch and its end, mean of five seeds")
+@pytest.mark.benchmark(group="learning to recommend on the shop, an epoch and what comes of it, mean of three seeds")
 @pytest.mark.parametrize("label", TRAINED)
 def test_quality(benchmark, label):
     """What drawing items for the softmax costs in Recall@20."""

@@ -48,7 +48,7 @@ print(table["recall@20"].round(6).tolist(), flush=True)
 """
 KILLED = """
 def kill():
-    while len(list(Path(sys.argv[1]).glob("*/row.json"))) < 2:
+    while len(list(Path(sys.argv[1]).glob("[!.]*/row.json"))) < 2:
         time.sleep(0.02)
     os.kill(os.getpid(), signal.SIGKILL)
 threading.Thread(target=kill, daemon=True).start()
@@ -94,7 +94,7 @@ def test_a_grid_may_vary_the_protocol_and_the_split(shop):
 def test_a_killed_sweep_resumes_without_repeating_or_losing_a_row(tmp_path, work, tried):
     folder, log = tmp_path / "runs", tmp_path / "log"
     assert work.run(KILLED + SWEEP, str(folder), str(log), "0.5") == -9, work.said()
-    saved = {p.parent.name: p.read_bytes() for p in folder.glob("*/row.json")}
+    saved = {p.parent.name: p.read_bytes() for p in folder.glob("[!.]*/row.json")}
     assert 2 <= len(saved) < 6
     log.unlink()
     assert work.run(SWEEP, str(folder), str(log), "0") == 0, work.said()
