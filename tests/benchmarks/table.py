@@ -25,7 +25,8 @@ HEAD = """# Speed and memory
 the sizes of published sets (`worlds.py`); every row is a process of its own. **Compare ratios, not seconds**: machines
 differ and are shared, and ratios move with them: in four runs on two days "MICRO, exact" was 4.1, 2.7, 2.9 and 2.5
 times as fast as the first row, "1,024 sampled negatives" 39, 21, 29 and 27 times.
-MiB is the peak of the whole process, the interpreter and its libraries among it.
+MiB is the peak of the whole process, the interpreter and its libraries among it; `before a step` is what it was before
+the first one: PyTorch with what its optimisers import, and the data.
 
 RecBole and cornac (`make peers` installs them, which `make bench` asks for) are timed beside ours, on our export of the
 split.
