@@ -104,8 +104,9 @@ lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml
 
 bench: env peers  ## speed and memory, on data of the size of a published set (minutes)
 	@mkdir -p build
-	$(PY) -m pytest tests/benchmarks -k "$(ONLY)" --benchmark-only --benchmark-json=build/bench.json
-	$(PY) -m tests.benchmarks.table build/bench.json tests/benchmarks/README.md
+	@# What was measured is written down even where a row failed or was slower than is asked of it.
+	$(PY) -m pytest tests/benchmarks -k "$(ONLY)" --benchmark-only --benchmark-json=build/bench.json; status=$$?; \
+	  $(PY) -m tests.benchmarks.table build/bench.json tests/benchmarks/README.md; exit $$status
 
 peers: .venv-peers/.stamp  ## RecBole and cornac, in .venv-peers: to be compared with (they need an older NumPy)
 

@@ -48,7 +48,7 @@ class OrderState:
     growth: float
 
     @classmethod
-    @lru_cache(maxsize=4096)  # a move of one control leaves the curve over it as it was
+    @lru_cache(maxsize=512)  # drawing and describing ask for the same one
     def of(cls, form: str, scale: float, parting: float) -> OrderState:
         """Compute it by `losses.order_loss`."""
         log = torch.tensor(scale, dtype=torch.float64).log().requires_grad_()
@@ -60,7 +60,7 @@ class OrderState:
         return cls(form, scale, parting, vectors, tuple(g.item() for g in gaps), loss.item(), growth.item())
 
 
-def _parts(scale: Tensor, parting: float) -> dict[str, Tensor]:
+def _parts(scale: Tensor, parting: Tensor | float) -> dict[str, Tensor]:
     picture, text = (scale * torch.tensor([v], dtype=torch.float64) for v in (PICTURE, TEXT))
     common = picture + parting * (picture.mean(dim=1, keepdim=True) - picture)
     return {"text": text, "common": common, "primitive": picture, "specific": picture - common}
@@ -69,6 +69,18 @@ def _parts(scale: Tensor, parting: float) -> dict[str, Tensor]:
 def _gaps(form: str, parts: dict[str, Tensor]) -> list[Tensor]:
     measure = cosine_gap if form == "infonce" else gap
     return [measure(parts["text"], parts[name]).mean() for name in ("common", "primitive", "specific")]
+
+
+@lru_cache(maxsize=512)  # a move of one control leaves the curve over it as it was
+def losses_over(axis: str, form: str, held: float) -> np.ndarray:
+    """The loss at each of `SCALES`, the parting held, or at each of `PARTINGS`, the scale held; all at once."""
+    fixed = torch.tensor(held, dtype=torch.float64)
+
+    def at(value: Tensor) -> Tensor:
+        parts = _parts(value, fixed) if axis == "scale" else _parts(fixed, value)
+        return order_loss(*_gaps(form, parts), form=form)
+
+    return torch.vmap(at)(torch.from_numpy(SCALES if axis == "scale" else PARTINGS)).numpy()
 
 
 class OrderExplorer(Explorer):
@@ -158,7 +170,7 @@ def draw_over(ax: Axes, state: OrderState, axis: str) -> None:
     """Draw the loss over the length or over the parting, the other held, and mark where it stands."""
     values = SCALES if axis == "scale" else PARTINGS
     held = {"scale": state.scale, "parting": state.parting}
-    losses = [OrderState.of(state.form, **(held | {axis: float(v)})).loss for v in values]
+    losses = losses_over(axis, state.form, state.parting if axis == "scale" else state.scale)
     words = {"scale": "length × k", "parting": "parted (left: nearly all is common)"}
     style_axes(ax, {"scale": "longer", "parting": "better parted"}[axis], words[axis], "loss", grid="both")
     ax.plot(values, losses, color=COLOURS[0], linewidth=2)

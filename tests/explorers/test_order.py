@@ -55,6 +55,9 @@ def test_what_is_shown_is_the_librarys_loss(form: str, scale: float, parting: fl
         assert (marked.get_xdata()[0], marked.get_ydata()[0]) == (place, state.loss)
         curve = ax.lines[0]
         assert np.interp(place, curve.get_xdata(), curve.get_ydata()) == pytest.approx(state.loss, rel=0.02)
+        for x, loss in list(zip(curve.get_xdata(), curve.get_ydata(), strict=True))[::10]:  # drawn all at once
+            there = (x, parting) if ax is over_length else (scale, x)
+            assert loss == pytest.approx(OrderState.of(form, *map(float, there)).loss, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)
