@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "constant_columns",
     "full_precision",
     "masked_softmax",
+    "multiplies_bfloat16",
     "nearly_nearest",
     "pairwise_infonce",
     "standardized",
@@ -31,6 +33,20 @@ TILE = 1536  # a side of the square tiles: 9 MiB in float32, small enough for a 
 def full_precision(x: Tensor) -> torch.autocast:
     """A `with` block that leaves products as wide as their factors, also where training in mixed precision runs."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+@functools.cache
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a kind of device ("cpu", "cuda") has a unit for 16-bit products.
+
+    A processor without one (AVX-512 BF16, AMX, Arm's BF16) takes tens of times as long for them as for 32-bit ones.
+    """
+    if device != "cpu":
+        return True
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # PyTorch built without oneDNN has no fast ones either
+        return False
 
 
 def top_columns(scores: Tensor, k: int) -> Tensor:

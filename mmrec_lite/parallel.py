@@ -100,7 +100,19 @@ def start(device: str = "auto", devices: int | str = 1, precision: str = "32-tru
             ) from None
     if several and os.environ.get("LT_CLI_USED") != "1":
         fabric.launch()
+    _warn_of_slow_products(fabric.device.type, asked["precision"] or precision)
     return fabric
+
+
+def _warn_of_slow_products(device: str, precision: str) -> None:
+    from mmrec_lite.ops import multiplies_bfloat16  # here: that module imports this one
+
+    if "bf16" in str(precision) and not multiplies_bfloat16(device):
+        warnings.warn(
+            f"precision={precision!r}: this processor has no unit for 16-bit products and takes many times as long for "
+            f"them as for 32-bit ones; leave precision out.",
+            stacklevel=4,
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -24,7 +25,7 @@ from mmrec_lite.methods.base import (
     pairwise_stage,
 )
 from mmrec_lite.nn import AttentionFusion, ModulesByName
-from mmrec_lite.ops import unit_rows
+from mmrec_lite.ops import multiplies_bfloat16, unit_rows
 
 __all__ = ["MICRO", "MICROConfig"]
 
@@ -47,7 +48,9 @@ class MICROConfig(PairwiseHyperparameters):
     temperature: float = Field(0.5, gt=0, description="tau of Eq. 11-12")
     symmetric: bool = Field(True, description="both directions of Eq. 10; False: view to fused alone, as released")
     negatives: int | None = Field(None, ge=1, description="items drawn for the contrast; default: all items")
-    contrast_precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the contrast")
+    contrast_precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="arithmetic of the contrast; 'bfloat16' where the processor multiplies it"
+    )
     rebuild: Literal["epoch", "batch"] = Field("epoch", description="how often the learned graph is rebuilt")
     self_loops: bool = Field(True, description="an item is one of its own k neighbours, as released")
     search: Literal["exact", "approximate"] = Field(
@@ -175,7 +178,7 @@ class MICRO(VectorMethod):
             "temperature": c.temperature,
             "symmetric": c.symmetric,
             "negatives": c.negatives,
-            "dtype": getattr(torch, c.contrast_precision) if c.contrast_precision != "float32" else None,
+            "dtype": self._contrast_dtype(fused.device),
         }
         present = self._present()
         if present is None:
@@ -184,6 +187,19 @@ class MICRO(VectorMethod):
         if not pairs:  # every item of the catalogue lacks every modality: nothing to contrast
             return views.sum() * 0
         return torch.stack([micro_contrast(*pair, **options) for pair in pairs]).mean()
+
+    def _contrast_dtype(self, device: torch.device) -> torch.dtype | None:
+        """Arithmetic other than that of the vectors; None for theirs."""
+        if self.config.contrast_precision == "float32":
+            return None
+        if multiplies_bfloat16(device.type):
+            return torch.bfloat16
+        warnings.warn(
+            "micro: contrast_precision='bfloat16', but this processor has no unit for 16-bit products, which would "
+            "take many times as long; the contrast is computed in 32 bits.",
+            stacklevel=2,
+        )
+        return None
 
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Eq. 13: users (U, d) and items (I, d), whose inner product is the score (Eq. 14)."""

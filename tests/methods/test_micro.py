@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
 import mmrec_lite as mm
 from mmrec_lite.methods import HyperparameterError
+from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.nn import AttentionFusion
 from tests.tiny import tiny_shop
 
@@ -277,3 +281,23 @@ def test_loaded_weights_make_their_own_graphs(split, lam):
     model.score(users)  # the graphs that these weights learned are kept
     model.load_state_dict(other.state_dict())
     torch.testing.assert_close(model.score(users), other.score(users), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_16_bit_products_are_taken_where_the_processor_has_them(split, monkeypatch, able):
+    """A processor without a unit for them takes tens of times as long: there the contrast is that in 32 bits."""
+    monkeypatch.setattr(sys.modules[MICRO.__module__], "multiplies_bfloat16", lambda device: able)
+    narrow, wide = make(split, contrast_precision="bfloat16").train(), make(split).train()
+    batch = first_batch(wide)
+    expected = wide.loss(batch)["contrast"]
+    with nullcontext() if able else pytest.warns(UserWarning, match="no unit for 16-bit products"):
+        got = narrow.loss(batch)["contrast"]
+    assert torch.equal(got, expected) is not able
+    torch.testing.assert_close(got, expected, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_slow_mixed_precision_is_said(split, monkeypatch, able):
+    monkeypatch.setattr("mmrec_lite.ops.multiplies_bfloat16", lambda device: able)
+    with pytest.warns(UserWarning, match="leave precision out") if not able else nullcontext():
+        mm.fit(make(split), split, epochs=1, progress=False, device="cpu", precision="bf16-mixed")
