@@ -10,7 +10,7 @@
 
 import importlib
 
-from mmrec_lite import _threads, graphs, losses, metrics  # _threads before all that loads PyTorch
+from mmrec_lite import _threads, graphs, losses, methods, metrics  # _threads before all that loads PyTorch
 from mmrec_lite.checking import check_method
 from mmrec_lite.comparison import compare
 from mmrec_lite.data import DataError, IndexedVectors, MultimodalDataset, load, split
@@ -23,7 +23,6 @@ from mmrec_lite.methods import (
     Stage,
     VectorMethod,
     create,
-    methods,
     register,
     settings,
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import numbers
+import sys
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -66,3 +69,17 @@ def create(name: str, split: Split, *, profile: str = "paper", seed: int = 0, **
     with ALONE, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # weights are drawn on the CPU; a GPU's generator is left alone
         return method_class(name)(split, config, seed)
+
+
+class _Package(ModuleType):
+    """This package, which `mm.methods()` asks for the methods; `mmrec_lite.methods.micro` stays a module of it."""
+
+    def __call__(self) -> dict[str, str]:
+        """Return every method's name with one line on what it is."""
+        return methods()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, (__name__,)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -41,6 +41,7 @@ STAGES = {  # method, stage, where, settings
     "SASRec": ("sasrec", "recommend", "pantry", {}),
     "MP4SR, pre-training": ("mp4sr", "pretrain", "pantry", {}),
     "MP4SR, fine-tuning": ("mp4sr", "recommend", "pantry", {}),
+    "MP4SR, fine-tuning, 1,024 drawn items": ("mp4sr", "recommend", "pantry", {"negatives": 1024}),
 }
 LOOKED_UP = ("index", "index_select", "gather", "embedding", "_embedding_bag", "_index_put_impl_", "index_put")
 

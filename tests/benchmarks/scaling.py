@@ -4,6 +4,7 @@
     contrast                        MICRO's exact contrast, and the operations it cannot do without, one by one
     neighbours METHOD ITEMS         ten nearest of every item, 384 features (neighbours.py)
     catalogue ITEMS [STEPS]         MICRO from approximate graphs with 1,024 negatives, an epoch or its first steps
+    softmax ITEMS NEGATIVES         a step of MP4SR's fine-tuning, among all items (0) or with as many drawn
     step METHOD FOLDER [HYPER]      seconds a step; under `fabric run --devices 2` on two processes
     limits                          what a step of each stage multiplies, reads and writes, and how long it takes
     notebooks                       the shop trained in one, two and four processes at once, by how long threads spin
@@ -14,6 +15,7 @@ Every call is one row of `scaling.json` beside this file (a call with the same a
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -27,7 +29,7 @@ import torch
 
 import mmrec_lite as mm
 from mmrec_lite import _threads, parallel
-from mmrec_lite.data import MultimodalDataset, Split
+from mmrec_lite.data import IndexedVectors, MultimodalDataset, Split
 from mmrec_lite.experiments import peak_memory
 from mmrec_lite.files import beside
 from mmrec_lite.graphs import bipartite_graph, knn_graph
@@ -135,6 +137,42 @@ def catalogue(n: int, steps: int | None = None) -> dict:
     return {"graph": graph, "first step": first, "seconds": seconds, **sizes}
 
 
+def told(n: int) -> Split:
+    """Split n made-up items with five sentences and three words of pictures (384-d, 16 bits), n / 2 histories of 8."""
+    rng, users = np.random.default_rng(0), n // 2
+
+    def vectors(each: int) -> IndexedVectors:
+        return IndexedVectors(rng.normal(size=(n * each, 384)).astype(np.float16), np.arange(n * each).reshape(n, each))
+
+    pairs = np.unique(rng.integers(users, size=8 * users) * n + rng.integers(n, size=8 * users))
+    data = MultimodalDataset(
+        name=f"told-{n}",
+        users=pd.DataFrame({"user_id": np.arange(users).astype(str)}),
+        items=pd.DataFrame({"item_id": np.arange(n).astype(str)}),
+        interactions=pd.DataFrame({"user": pairs // n, "item": pairs % n, "timestamp": np.arange(len(pairs))}),
+        sequences={"sentences": vectors(5), "keywords": vectors(3)},
+    )
+    return mm.split(data, "leave-one-out")
+
+
+def softmax(items: int, negatives: int, steps: int = 5) -> dict:
+    """Seconds a step (median after one) of MP4SR's fine-tuning among all items, or among those drawn."""
+    split = told(items)
+    model = mm.create("mp4sr", split, negatives=negatives or None)
+    stage = model.stages()[-1]
+    optimizer = make_optimizer(stage)
+    model.train()
+    took, before = [], peak_memory()
+    for batch in itertools.islice(stage.batches(torch.Generator().manual_seed(0)), steps + 1):
+        started = time.perf_counter()
+        optimizer.zero_grad()
+        sum(stage.loss(batch).values()).backward()
+        optimizer.step()
+        took.append(time.perf_counter() - started)
+    sizes = {"data MiB": before, "MiB": peak_memory(), "steps": stage.n_batches}
+    return {"seconds": float(np.median(took[1:])), **sizes}
+
+
 def step(method: str, folder: str, hyper: str = "{}") -> dict:
     """Seconds a step of the first stage (median of steps 3 to 10), alone or in the processes of `fabric run`."""
     fabric = parallel.start("cpu")
@@ -219,6 +257,7 @@ def main(what: str, *arguments: str) -> None:
         "bandwidth": bandwidth,
         "contrast": contrast,
         "catalogue": lambda *n: catalogue(*map(int, n)),
+        "softmax": lambda *n: softmax(*map(int, n)),
         "step": step,
         "neighbours": search,
         "limits": limits,

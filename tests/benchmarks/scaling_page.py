@@ -81,6 +81,10 @@ AIMS = {  # a stage, and where `table.py` has the authors' seconds of an epoch, 
     "PAMD as released": ("one epoch of PAMD's recommendation stage, Baby size", "PAMD as released"),
     "MP4SR, pre-training": ("one epoch of MP4SR's pre-training, Pantry size", "MP4SR"),
     "MP4SR, fine-tuning": ("one epoch of learning to recommend, Pantry size", "MP4SR"),
+    "MP4SR, fine-tuning, 1,024 drawn items": (
+        "one epoch of learning to recommend, Pantry size",
+        "MP4SR, 1,024 drawn items",
+    ),
 }
 
 
@@ -130,6 +134,24 @@ def catalogues(record: dict) -> str:
     if costs:
         text += f"\n\nFrom one row to the next an item and its interactions cost {', then '.join(costs)}."
     return text
+
+
+def softmax(record: dict) -> str:
+    """Seconds a step of MP4SR's fine-tuning among all items and among drawn ones, as the catalogue grows."""
+    found = {(int(words[1]), int(words[2])): row for words, row in rows(record, "softmax")}
+    out = []
+    for items in sorted({items for items, _ in found}):
+        whole = found[items, 0]
+        for drawn in sorted(drawn for n, drawn in found if n == items):
+            row = found[items, drawn]
+            took, epoch = f"{row['seconds']:.2f}", number(row["seconds"] * row["steps"] / 60)
+            times = f"{whole['seconds'] / row['seconds']:.1f}"
+            size = [f"{row['data MiB']:,.0f}", f"{row['MiB']:,.0f}"]
+            out.append([f"{items:,}", f"{drawn:,}" if drawn else "all", took, times, epoch, *size])
+    head = (
+        "items|in the softmax: the batch's and|a step, s|times as fast|so an epoch, minutes|MiB before a step|peak MiB"
+    )
+    return table(head, out)
 
 
 def processes(record: dict) -> str:
@@ -219,6 +241,7 @@ def main() -> None:
         "contrast": contrast,
         "limits": limits,
         "catalogues": catalogues,
+        "softmax": softmax,
         "processes": processes,
         "notebooks": notebooks,
     }
