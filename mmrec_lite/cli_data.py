@@ -316,6 +316,8 @@ def _register_others(app: typer.Typer, show: Show) -> None:
 
         addresses = source_files(source, category, more or [])
         known = SOURCES[source]
+        if category is None and known.example:
+            typer.echo(f"No --category was named: {known.example}, one of many; {known.page} lists them.", err=True)
         for address in addresses:
             checksum = published_md5(address + known.md5) if known.md5 else None
             with tqdm(unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1]) as bar:

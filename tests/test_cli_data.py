@@ -126,11 +126,13 @@ def test_what_a_download_says_of_checksums_and_further_files(there, tmp_path, mo
     monkeypatch.setattr(download, "fetch", fetch)
     monkeypatch.setattr(download, "published_md5", lambda url: "md5:0" if there else None)
     result = mmrec("data", "download", "movielens", "--out", tmp_path)
+    assert "No --category was named: ml-latest-small" in result.stderr
     assert result.exit_code == 0, result.output
     assert fetched == [("ml-latest-small.zip", "md5:0" if there else None)]
     assert ("checksum held" if there else "no checksum is published") in result.stdout
     assert "Not fetched" not in result.stdout
     result = mmrec("data", "download", "amazon-2014", "--category", "Baby", "--out", tmp_path)
+    assert "No --category" not in result.stderr
     assert "Not fetched: image_features; ask for it by --with image_features" in result.stdout and len(fetched) == 3
     result = mmrec("data", "download", "amazon-2014", "--out", tmp_path, "--with", "image_features")
     assert "Not fetched" not in result.stdout and fetched[-1] == ("image_features_Baby.b", None)
