@@ -112,7 +112,7 @@ def _table(rows: list[dict]) -> str:
     ]
     first = rows[0]["seconds"]
     for row in rows:
-        more = [FURTHER[name].format(row[name]) for name in extra]
+        more = [FURTHER[name].format(row[name]) if name in row else "" for name in extra]
         cells = [f"{row['seconds']:.3g}", f"{first / row['seconds']:.2g}", f"{row['MiB']:.0f}", *more]
         lines.append(f"| {row['label']} | {' | '.join(cells)} |")
     return "\n".join(lines)
