@@ -304,10 +304,9 @@ class MP4SR(SequenceMethod):
         """Variant E2E: the terms of pre-training and of fine-tuning together."""
         among, ids = self.candidates(batch), parallel.whole(batch).on_host.items.unique()
         content = {name: self._encoded(name, among.items) for name in self.modalities}
-        tables = self._with_ids(content, among.items)
         here = self.here(ids) if among.items is None else slice(len(ids))  # those of the batch come first
         terms = self.pretrain_loss(batch, {name: vectors[here] for name, vectors in content.items()})
-        return terms | {"next item": self.recommend_loss(batch, among, tables)}
+        return terms | {"next item": self.recommend_loss(batch, among, self._with_ids(content, among.items))}
 
     def stages(self) -> list[Stage]:
         """Pre-training, then fine-tuning; only the latter for "w/o pre-train", both in one for "E2E"."""

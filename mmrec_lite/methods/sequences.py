@@ -114,9 +114,10 @@ class SequenceMethod(Method):
 
     def candidates(self, batch: SequenceBatch) -> Candidates:
         """Return the items of the step's softmax; `negatives` draws of those that the batch does not hold."""
-        most, free, share = self.config.negatives, self.on_sale.clone(), parallel.current()
+        most, share = self.config.negatives, parallel.current()
         if most is None:
             return Candidates(None, batch.items, None, self.barred)
+        free = self.on_sale.clone()
         ids, place = parallel.whole(batch).on_host.items.unique(return_inverse=True)
         free[ids] = False
         pool = free.nonzero().squeeze(1)
