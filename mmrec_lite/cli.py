@@ -116,6 +116,10 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeat it.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights, batches and negatives.")] = 0,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of the split: ratios=0.6,0.2,0.2, by=time, fold=1, ..."),
+    ] = None,
     split_seed: Annotated[int | None, typer.Option(help="Of the split; 0 unless given, whatever --seed is.")] = None,
     profile: Annotated[str, typer.Option(help="'paper' (hours), or 'lecture': a minute on two cores.")] = "paper",
     checkpoint: Annotated[
@@ -129,6 +133,8 @@ def run(
 ) -> None:
     """Split, train and evaluate one method; print its metrics on the test part."""
     hyper = _hyper_parameters(settings or [])
+    if split:
+        hyper["split_options"] = _values(split, "--split", "by=time")
     if split_seed is not None:
         hyper["split_seed"] = split_seed
     hyper |= {"device": device} if device != "auto" else {}
@@ -165,21 +171,32 @@ def _metrics_table(metrics: dict[str, float]) -> str:
 
 def _hyper_parameters(settings: list[str]) -> dict[str, Any]:
     """NAME=VALUE pairs; a value is read as JSON where it is JSON, else as a string, with commas as a list."""
-    hyper: dict[str, Any] = {}
-    for setting in settings:
-        name, value = cli_data.pair(setting, "--set", "k=20")
+    hyper = _values(settings, "--set", "k=20")
+    for name, value in hyper.items():
         if name == "method":
-            raise DataError(f"--set {setting}: the method is the first argument, as in mmrec run {value}.")
+            raise DataError(f"--set method={value}: the method is the first argument, as in mmrec run {value}.")
+        if name == "split_options":
+            raise DataError(f"--set {name}={value}: write each as --split NAME=VALUE, such as --split by=time.")
         if name in ("data", "protocol", "seed", "split_seed", "profile", "save", "device", "devices", "checkpoint"):
-            raise DataError(f"--set {setting}: {name!r} has an option of its own: --{name.replace('_', '-')}.")
+            raise DataError(f"--set {name}={value}: {name!r} has an option of its own: --{name.replace('_', '-')}.")
         if name in ("also", "wait", "progress"):
-            raise DataError(f"--set {setting}: {name!r} is no hyper-parameter, but an argument of mm.run in Python.")
-        if name in hyper:
-            raise DataError(f"--set {setting}: {name!r} is set twice.")
-        hyper[name] = json_or_text(value)
-        if hyper[name] == value and "," in value:
-            hyper[name] = [json_or_text(part) for part in value.split(",")]
+            raise DataError(
+                f"--set {name}={value}: {name!r} is no hyper-parameter, but an argument of mm.run in Python."
+            )
     return hyper
+
+
+def _values(settings: list[str], option: str, example: str) -> dict[str, Any]:
+    """NAME=VALUE pairs; a value is read as JSON where it is JSON, else as a string, with commas as a list."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, value = cli_data.pair(setting, option, example)
+        if name in values:
+            raise DataError(f"{option} {setting}: {name!r} is set twice.")
+        values[name] = json_or_text(value)
+        if values[name] == value and "," in value:
+            values[name] = [json_or_text(part) for part in value.split(",")]
+    return values
 
 
 @prepare_app.command()

@@ -6,50 +6,96 @@ import difflib
 import json
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mmrec_lite.cli_methods import Code, run_code
 from mmrec_lite.data import DataError
 from mmrec_lite.printing import printable
 
 __all__ = ["results", "sweep"]
 
+_USUAL = ("recall@20", "ndcg@20")
+
 
 def sweep(
-    notebook: Annotated[list[str], typer.Argument(metavar="NOTEBOOK", help="With a cell tagged 'parameters'.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NOTEBOOK | METHOD...", help="A notebook with a cell tagged 'parameters', or names of methods."
+        ),
+    ],
     parameters: Annotated[
         list[str] | None,
         typer.Option(
             "--param",
             "-p",
             metavar="NAME VALUES",
-            help="A parameter and its values, commas between. A value that has commas is written in JSON's quotes, "
-            '\'"a,b"\', several as a JSON list, \'["a,b", "c"]\'.',
+            help="A parameter and its values, commas between; of methods their settings, seed, split_seed, protocol, "
+            "profile. A value that has commas is written in JSON's quotes, '\"a,b\"', several as a JSON list, "
+            '\'["a,b", "c"]\'.',
         ),
     ] = None,
-    save: Annotated[Path, typer.Option(help="Folder for the executed notebooks and their rows.")] = Path("results"),
+    data: Annotated[
+        str | None, typer.Option(help="Of methods: 'bazaar' (the default) or a folder that `data prepare` wrote.")
+    ] = None,
+    save: Annotated[Path, typer.Option(help="Folder for the runs: what is there already is not done again.")] = Path(
+        "results"
+    ),
     jobs: Annotated[int, typer.Option(help="Processes at a time; -1: one a core.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of each process; -1: the cores shared out.")] = 1,
     dask: Annotated[str | None, typer.Option(metavar="TCP://…", help="A Dask scheduler instead of processes.")] = None,
-    timeout: Annotated[int, typer.Option(help="Seconds that a cell may take.")] = 3600,
+    timeout: Annotated[int | None, typer.Option(help="Of a notebook: seconds that a cell may take (3600).")] = None,
+    code: Code = None,
 ) -> None:
-    """Execute a notebook for every combination of parameters: one executed notebook and one row each."""
-    from mmrec_lite.experiments.lessons import sweep_lesson
-
+    """Execute a notebook, or train and evaluate methods, for every combination of parameters: one row each."""
+    run_code(code)
+    notebook, methods, pairs = _arguments(what, parameters or [])
     grid: dict[str, list[Any]] = {}
-    file, pairs = _arguments(notebook, parameters or [])
     for name, values in pairs:
         if name in grid:
             raise DataError(f"-p {name}: it is given twice; write its values with commas between.")
         grid[name] = _values(name, values)
-    table = sweep_lesson(file, grid, save, jobs=jobs, threads=threads, dask=dask, timeout=timeout)
-    _echo(table.drop(columns=["format", "id"], errors="ignore").to_string(index=False))
+    work = {"jobs": jobs, "threads": threads, "dask": dask}
+    if notebook is None:
+        if timeout is not None:
+            raise DataError(f"--timeout {timeout} goes with a notebook, whose cells it limits.")
+        table, runs = _sweep_methods(methods, data, grid, save, work), "runs"
+    else:
+        if data is not None:
+            raise DataError(f"--data {data} goes with methods; a notebook takes what it has a parameter for: -p data.")
+        from mmrec_lite.experiments.lessons import sweep_lesson
+
+        table = sweep_lesson(notebook, grid, save, timeout=3600 if timeout is None else timeout, **work)
+        table, runs = table.drop(columns=["format", "id"], errors="ignore"), "notebooks"
+    _echo(table.to_string(index=False))
     failed = int(table["error"].notna().sum()) if "error" in table else 0
-    typer.echo(f"\n{len(table)} notebooks in {save}" + (f", {failed} failed" if failed else ""))
+    typer.echo(f"\n{len(table)} {runs} in {save}" + (f", {failed} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)
+
+
+def _sweep_methods(
+    methods: list[str], data: str | None, grid: dict[str, list[Any]], save: Path, work: dict[str, Any]
+) -> Any:
+    """Run methods on a grid and return what a screen has room for: what tells the runs apart, and the usual metrics."""
+    from mmrec_lite.experiments.sweeps import sweep
+
+    seeds = grid.pop("seed", [0])
+    if "data" in grid:
+        raise DataError("-p data: methods are swept on one data set, --data; sweep the others into the same --save.")
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"sweep: \d+ of \d+ runs failed"
+        )  # the table and the last line say it
+        table = sweep(methods, data or "bazaar", grid=grid, seeds=seeds, save=save, **work)
+    told = [name for name in _USUAL if name in table]
+    if not told:  # `ks` without 20: the first cut-off that there is
+        told = [name for name in table if str(name).startswith(("recall@", "ndcg@"))][:2]
+    return table[_settings(table) + told + [name for name in ("error",) if name in table]]
 
 
 def _echo(table: str) -> None:
@@ -57,8 +103,8 @@ def _echo(table: str) -> None:
     typer.echo("\n".join(map(printable, table.split("\n"))))
 
 
-def _arguments(positional: list[str], named: list[str]) -> tuple[Path, list[tuple[str, str]]]:
-    """Part "lesson.ipynb 5,10 0,1" and "k seed" into the notebook and (name, values).
+def _arguments(positional: list[str], named: list[str]) -> tuple[Path | None, list[str], list[tuple[str, str]]]:
+    """Part "lesson.ipynb 5,10 0,1" and "k seed" into the notebook, or the methods, and (name, values).
 
     papermill's `-p NAME VALUES` takes two words; typer knows no repeated option of two, so the second word of each
     arrives among the arguments, in order. NAME=VALUES is understood, too. Values such as -1,0 arrive there as well,
@@ -71,9 +117,10 @@ def _arguments(positional: list[str], named: list[str]) -> tuple[Path, list[tupl
             f"is written NAME=VALUES, as in -p x={misspelt}."
         )
     notebooks = [text for text in positional if text.endswith(".ipynb")]
-    if len(notebooks) != 1:
+    if len(notebooks) > 1:
         raise DataError(f"name one notebook (.ipynb) to sweep, not {len(notebooks)}.")
-    left = [text for text in positional if text != notebooks[0]]
+    chosen = notebooks or _methods(positional)
+    left = [text for text in positional if text not in chosen]
     pairs = []
     for text in named:
         name, equals, values = text.partition("=")
@@ -81,8 +128,30 @@ def _arguments(positional: list[str], named: list[str]) -> tuple[Path, list[tupl
             raise DataError(f"-p {text}: expected values, as in -p {text} 5,10,20.")
         pairs.append((name, values if equals else left.pop(0)))
     if left:
-        raise DataError(f"{left[0]!r} belongs to no -p; write -p NAME {left[0]}.")
-    return Path(notebooks[0]), pairs
+        if not notebooks:
+            _refuse_misspelt(text for text in positional if text not in chosen)
+        raise DataError(f"{left[-1]!r} belongs to no -p; write -p NAME {left[-1]}.")
+    return (Path(notebooks[0]), [], pairs) if notebooks else (None, chosen, pairs)
+
+
+def _methods(words: list[str]) -> list[str]:
+    """Return the words that name methods; the others are values."""
+    from mmrec_lite.methods import methods
+
+    known = methods()
+    if chosen := [word for word in dict.fromkeys(words) if word in known]:
+        return chosen
+    _refuse_misspelt(words)
+    raise DataError(f"{words[0]!r} is no notebook (.ipynb) and no method; `mmrec methods` lists these.")
+
+
+def _refuse_misspelt(words: Iterable[str]) -> None:
+    """Raise ``ValueError`` about the first word that is nearly a method's name."""
+    from mmrec_lite.methods import method_class, methods
+
+    for word in words:
+        if difflib.get_close_matches(word, methods(), 1):
+            method_class(word)
 
 
 def _values(name: str, text: str) -> list[Any]:
@@ -96,7 +165,9 @@ def _values(name: str, text: str) -> list[Any]:
 
 
 def json_or_text(text: str) -> Any:
-    """What a text says as JSON, or the text where it is none."""
+    """What a text says as JSON, or the text where it is none; .5 and 1. are numbers to a person, not to JSON."""
+    if re.fullmatch(r"[-+]?(\d+\.|\.\d+)", text):
+        return float(text)
     try:
         return json.loads(text)
     except ValueError:
@@ -149,13 +220,12 @@ def results(
         raise DataError(
             f"--reference {reference} goes with --by: name the column that has this value, such as --by method."
         )
-    usual = ["recall@20", "ndcg@20"]
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         table = collect(folder)
-        shown = metric or [name for name in usual if name in table and form == "text" and out is None]
+        shown = metric or [name for name in _USUAL if name in table and form == "text" and out is None]
         if by is not None:
-            table = printed(_as_words(table, by), metric or usual, by, reference=reference)
+            table = printed(_as_words(table, by), metric or _USUAL, by, reference=reference)
     for warning in told:
         typer.echo(f"mmrec: {printable(str(warning.message))}", err=True)
     if by is None and shown:  # a file gets every column, a screen has no room for them

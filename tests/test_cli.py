@@ -246,6 +246,8 @@ class TestRun:
             "recall      0.1250  0.2500",
         ]
         mmrec("run", "micro", *[part for setting in settings[3:] for part in ("--set", setting)])
+        mmrec("run", "micro", "--split", "ratios=.6,.2,.2", "--split", "by=time")
+        assert calls[2]["hyper"] == {"split_options": {"ratios": [0.6, 0.2, 0.2], "by": "time"}}
         assert calls[1]["hyper"] == {"symmetric": False, "negatives": None, "rebuild": "epoch"}
 
     def test_where_it_is_saved_is_said(self, calls, tmp_path):
@@ -272,6 +274,10 @@ class TestRun:
         )
         assert "'split_seed' has an option of its own: --split-seed" in refused(
             mmrec("run", "micro", "--set", "split_seed=1")
+        )
+        assert "write each as --split NAME=VALUE" in refused(mmrec("run", "micro", "--set", 'split_options={"by":1}'))
+        assert "--split by=order: 'by' is set twice" in refused(
+            mmrec("run", "micro", "--split", "by=time", "--split", "by=order")
         )
 
     def test_what_the_machine_or_the_training_refuses_is_one_line(self, prepared, monkeypatch):
@@ -371,7 +377,8 @@ def test_a_reference_is_a_value_of_any_column(tmp_path):
     [
         ("5,10,20", [5, 10, 20]),
         ("-1,0", [-1, 0]),
-        ("-.5", ["-.5"]),
+        ("-.5,1.,+.25", [-0.5, 1.0, 0.25]),
+        ("007,5.0.1,.", ["007", "5.0.1", "."]),
         ("mf,micro", ["mf", "micro"]),
         ("0.5", [0.5]),
         ("", [""]),
@@ -398,6 +405,54 @@ def test_values_of_a_sweep(text, values, monkeypatch):
         result = mmrec("sweep", "lesson.ipynb", *words)
         assert result.exit_code == 0, result.output
     assert asked == [{"text": values}] * 2
+
+
+class TestSweepOfMethods:
+    def test_rows_are_those_of_python(self, prepared, tmp_path):
+        words = ("popularity", "item_knn", "-p", "seed", "0,1", "-p", "split_seed", "3,4", "-p", "ks=[[2, 5]]")
+        result = mmrec("sweep", *words, "--data", prepared, "--save", tmp_path / "runs")
+        assert result.exit_code == 0, result.output
+        head, *lines, _, last = result.stdout.splitlines()
+        assert head.split()[-2:] == ["recall@2", "ndcg@2"] and last == f"8 runs in {tmp_path / 'runs'}"
+        grid = {"split_seed": [3, 4], "ks": [[2, 5]]}
+        table = mm.sweep(["popularity", "item_knn"], prepared, grid=grid, seeds=(0, 1), progress=False)
+        shown = [float(line.split()[-1]) for line in lines]
+        assert shown == pytest.approx(table["ndcg@2"].tolist(), abs=1e-5) and len(set(shown)) > 2
+        assert sorted(file.parent.name for file in tmp_path.glob("runs/*/row.json")) == sorted(
+            name for line in lines for name in line.split() if "-source-" in name
+        )
+
+    def test_what_is_kept_is_read(self, prepared, tmp_path):
+        words = ("sweep", "popularity", "--data", prepared, "--save", tmp_path / "runs")
+        first = mmrec(*words)
+        [row] = tmp_path.glob("runs/*/row.json")
+        before = row.stat().st_mtime_ns
+        assert mmrec(*words).stdout == first.stdout and row.stat().st_mtime_ns == before
+
+    def test_a_run_that_fails_is_a_row(self, prepared, tmp_path):
+        result = mmrec("sweep", "popularity", "-p", "nix", "1", "--data", prepared, "--save", tmp_path)
+        assert result.exit_code == 1 and "popularity has no hyper-parameter 'nix'" in result.stdout
+        assert result.stdout.splitlines()[-1] == f"1 runs in {tmp_path}, 1 failed"
+
+    def test_methods_of_a_file(self, own, prepared, tmp_path):
+        result = mmrec("sweep", "backwards", "--code", own, "--data", prepared, "--save", tmp_path / "runs")
+        assert result.exit_code == 0 and " backwards " in result.stdout, result.output
+
+    @pytest.mark.parametrize(
+        ("words", "refusal"),
+        [
+            (("itemknn", "-p", "k", "1"), "there is no method 'itemknn'. Did you mean 'item_knn'?"),
+            (("itemknn", "mf", "-p", "k", "1"), "there is no method 'itemknn'. Did you mean 'item_knn'?"),
+            (("nix", "-p", "k", "1"), "'nix' is no notebook (.ipynb) and no method"),
+            (("mf", "5,6"), "'5,6' belongs to no -p; write -p NAME 5,6."),
+            (("mf", "-p", "data", "x"), "methods are swept on one data set, --data"),
+            (("mf", "--timeout", "5"), "--timeout 5 goes with a notebook"),
+            (("a.ipynb", "--data", "bazaar"), "--data bazaar goes with methods"),
+            (("a.ipynb", "b.ipynb"), "name one notebook (.ipynb) to sweep, not 2"),
+        ],
+    )
+    def test_mistakes(self, words, refusal):
+        assert refusal in refused(mmrec("sweep", *words))
 
 
 def test_a_sweep_over_no_value():

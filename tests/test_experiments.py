@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import mmrec_lite as mm
 from mmrec_lite import experiments
+from mmrec_lite.data.protocols import SPLIT_OPTIONS
 from mmrec_lite.experiments import runs
 from mmrec_lite.experiments.corpora import pretrained_part
 from mmrec_lite.methods import REGISTRY
@@ -62,6 +64,30 @@ def test_a_row_says_how_the_split_was_made(shop, tmp_path):
     table = experiments.collect(tmp_path).set_index("split by")
     assert table["split ratios"].to_dict() == {"random": "(0.8, 0.1, 0.1)", "time": "(0.6, 0.2, 0.2)"}
     assert set(table["ks"]) == {"(20,)"} and table["split hash"].nunique() == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal"),
+    [
+        (
+            {"split_options": {"ration": 1}},
+            "run: a split has no option 'ration'; there are: by, ratios, fold, folds, cold",
+        ),
+        ({"split_options": "by=time"}, "run: split_options = 'by=time', but they are names and values"),
+        (
+            {"ratios": (0.6, 0.2, 0.2)},
+            "run: 'ratios' is an option of the split: split_options={'ratios': (0.6, 0.2, 0.2)}",
+        ),
+    ],
+)
+def test_options_of_a_split_that_there_are_not(shop, asked, refusal):
+    with pytest.raises(ValueError, match=re.escape(refusal)):
+        mm.run("popularity", shop, **asked)
+
+
+def test_the_options_of_a_split_are_those_that_it_takes():
+    taken = [name for name, p in inspect.signature(mm.split).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    assert set(SPLIT_OPTIONS) == set(taken) - {"seed"}
 
 
 @pytest.mark.parametrize("instant", ["before the old one is put aside", "between the two names"])

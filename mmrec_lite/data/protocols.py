@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from .dataset import MultimodalDataset
 from .errors import DataError, expect, listing
 from .splits import FEWEST, TEST, TRAIN, VALID, Split, by_time, by_user
 
-__all__ = ["PROTOCOLS", "split"]
+__all__ = ["PROTOCOLS", "SPLIT_OPTIONS", "checked_options", "split"]
 
 PROTOCOLS = ("ratio", "leave-one-out", "kfold", "cold-items", "given")
+SPLIT_OPTIONS = ("by", "ratios", "fold", "folds", "cold")
 
 
 def split(
@@ -83,6 +85,18 @@ def split(
         part = _given(dataset)
     rows = [np.flatnonzero(part == number) for number in (TRAIN, VALID, TEST)]
     return Split(dataset, protocol, int(seed), *rows, held_out_items=held_out, options=json.loads(json.dumps(options)))
+
+
+def checked_options(where: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return options of ``split`` that a caller hands on, or raise `DataError` for what is none."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise DataError(f"{where}: split_options = {options!r}, but they are names and values, as in {{'folds': 5}}.")
+    for name in options:
+        if name not in SPLIT_OPTIONS:
+            raise DataError(f"{where}: a split has no option {name!r}; there are: {listing(SPLIT_OPTIONS)}.")
+    return dict(options)
 
 
 def _checked_ratios(ratios: tuple[float, float, float]) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from mmrec_lite.data import MultimodalDataset, split
 from mmrec_lite.data.joining import join, part_of
+from mmrec_lite.data.protocols import checked_options
 from mmrec_lite.experiments.runs import claim, run_id
 from mmrec_lite.methods import create, method_class
 from mmrec_lite.methods.code import code_of
@@ -63,7 +64,7 @@ def _pretrain(
 ) -> Path:
     hyper = {name: value for name, value in settings.items() if name not in _OF_THE_RUN}
     corpus = join(parts) if len(parts) > 1 else parts[0]
-    options = settings.get("split_options") or {}
+    options = checked_options("pretrained_part", settings.get("split_options"))
     held = split(corpus, settings["protocol"], seed=settings["split_seed"], **options)
     if len(parts) > 1:  # the first part's rows stand first
         own = split(parts[0], settings["protocol"], seed=settings["split_seed"], **options)

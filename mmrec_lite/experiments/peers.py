@@ -23,6 +23,7 @@ from torch import Tensor
 
 from mmrec_lite.data import MultimodalDataset, Split, load, split
 from mmrec_lite.data.export import to_recbole
+from mmrec_lite.data.protocols import checked_options
 from mmrec_lite.evaluation import KS, Report, check_candidates, evaluate
 from mmrec_lite.experiments.runs import FORMAT, Result, claim, run_id, split_columns, whole_number
 from mmrec_lite.experiments.studies import Study
@@ -166,7 +167,7 @@ def run_peer(
     if epochs is not None and epochs < 1:
         raise ValueError(f"{name}: epochs = {epochs}, but it is the most epochs to train, 1 or more.")
     seed, split_seed = (whole_number("run_peer", n, v) for n, v in (("seed", seed), ("split_seed", split_seed)))
-    parts = split(load(data), protocol, seed=split_seed, **(split_options or {}))
+    parts = split(load(data), protocol, seed=split_seed, **checked_options("run_peer", split_options))
     ks = check_ks(ks)  # now, not after the training
     for part in ("valid", "test"):
         check_candidates(candidates, parts, part)

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from mmrec_lite import parallel
 from mmrec_lite.data import MultimodalDataset, load, split
+from mmrec_lite.data.protocols import SPLIT_OPTIONS, checked_options
 from mmrec_lite.data.splits import Split
 from mmrec_lite.evaluation import KS, Report, check_candidates, evaluate
 from mmrec_lite.methods import configure, create, method_class
@@ -179,6 +180,12 @@ def run(
     """
     if not isinstance(method, str):
         raise ValueError(f"run: method = {method!r}, but it is one name; mm.sweep runs several.")
+    options = checked_options("run", split_options)
+    for name in set(SPLIT_OPTIONS) & set(hyper) - set(method_class(method).Config.model_fields):
+        raise ValueError(
+            f"run: {name!r} is an option of the split: split_options={{{name!r}: {hyper[name]!r}}}, or "
+            f"--split {name}=... on the command line."
+        )
     config = configure(method, profile, **hyper)
     by = None if also is None else function_id(also)  # refused now, not after the training
     seed, split_seed = (whole_number("run", n, v) for n, v in (("seed", seed), ("split_seed", split_seed)))
@@ -187,7 +194,7 @@ def run(
     several = fabric is not None and fabric.world_size > 1
     leads, agree = not several or fabric.is_global_zero, parallel.agree if several else (lambda value: value)
     dataset = load(data)
-    parts = split(dataset, protocol, seed=split_seed, **(split_options or {}))
+    parts = split(dataset, protocol, seed=split_seed, **options)
     ks = check_ks(ks)  # now, not after the training
     check_candidates(candidates, parts, "test")
     candidates = candidates if isinstance(candidates, str) else int(candidates)
