@@ -67,9 +67,10 @@ class History:
     def __repr__(self) -> str:
         parts = []
         for stage, best in self.best.items():
-            epochs = sum(row["stage"] == stage for row in self.rows)
-            figure = f", best {best['metric']:.4f} in epoch {best['epoch']}" if "metric" in best else ""
-            parts.append(f"{stage}: {epochs} epochs ({self.stopped.get(stage, 'running')}){figure}")
+            rows = [row for row in self.rows if row["stage"] == stage]
+            name = next((key for row in rows for key in row if key.startswith("valid ")), "")
+            figure = f", best {name} {best['metric']:.4f} in epoch {best['epoch']}" if "metric" in best else ""
+            parts.append(f"{stage}: {len(rows)} epochs ({self.stopped.get(stage, 'running')}){figure}")
         return f"History({'; '.join(parts) or 'nothing trained'}; {self.seconds:.1f} s)"
 
 

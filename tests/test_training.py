@@ -304,6 +304,12 @@ def test_methods_without_stages_need_no_training(split):
     assert history.rows == [] and "nothing trained" in repr(history)
 
 
+def test_a_history_says_in_a_line_what_was_best(split):
+    history = mm.fit(make(split, epochs=2, monitor="ndcg@5"), split, progress=False)
+    best = history.frame["valid ndcg@5"]
+    assert f"2 epochs (all epochs), best valid ndcg@5 {best.max():.4f} in epoch {best.idxmax() + 1}" in repr(history)
+
+
 @pytest.mark.parametrize("epochs", [-1, "2", 1.5])
 def test_epochs_are_a_number_of_epochs(split, epochs):
     with pytest.raises(ValueError, match="but it is the most epochs of a stage"):
