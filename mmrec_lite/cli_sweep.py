@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import json
 import re
+import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -52,7 +56,9 @@ def sweep(
     code: Code = None,
 ) -> None:
     """Execute a notebook, or train and evaluate methods, for every combination of parameters: one row each."""
-    run_code(code)
+    if code is not None:
+        run_code(code)
+        _send_whole(sys.modules[code.stem])
     notebook, methods, pairs = _arguments(what, parameters or [])
     grid: dict[str, list[Any]] = {}
     for name, values in pairs:
@@ -67,6 +73,8 @@ def sweep(
     else:
         if data is not None:
             raise DataError(f"--data {data} goes with methods; a notebook takes what it has a parameter for: -p data.")
+        if code is not None:
+            raise DataError(f"--code {code} goes with methods; a notebook has its own cells.")
         from mmrec_lite.experiments.lessons import sweep_lesson
 
         table = sweep_lesson(notebook, grid, save, timeout=3600 if timeout is None else timeout, **work)
@@ -76,6 +84,13 @@ def sweep(
     typer.echo(f"\n{len(table)} {runs} in {save}" + (f", {failed} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)
+
+
+def _send_whole(module: ModuleType) -> None:
+    """Have workers sent what a file defines: they cannot import it, since it need not lie where Python looks."""
+    for name in ("cloudpickle", "joblib.externals.cloudpickle"):  # Dask's and, in older versions, joblib's own copy
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name).register_pickle_by_value(module)
 
 
 def _sweep_methods(

@@ -435,8 +435,9 @@ class TestSweepOfMethods:
         assert result.stdout.splitlines()[-1] == f"1 runs in {tmp_path}, 1 failed"
 
     def test_methods_of_a_file(self, own, prepared, tmp_path):
-        result = mmrec("sweep", "backwards", "--code", own, "--data", prepared, "--save", tmp_path / "runs")
-        assert result.exit_code == 0 and " backwards " in result.stdout, result.output
+        words = ("--code", own, "--data", prepared, "--save", tmp_path / "runs", "--jobs", 2, "-p", "seed", "0,1")
+        result = mmrec("sweep", "backwards", *words)  # the workers' Python does not look into the file's folder
+        assert result.exit_code == 0 and result.stdout.count(" backwards ") == 2, result.output
 
     @pytest.mark.parametrize(
         ("words", "refusal"),
@@ -448,6 +449,7 @@ class TestSweepOfMethods:
             (("mf", "-p", "data", "x"), "methods are swept on one data set, --data"),
             (("mf", "--timeout", "5"), "--timeout 5 goes with a notebook"),
             (("a.ipynb", "--data", "bazaar"), "--data bazaar goes with methods"),
+            (("a.ipynb", "--code", Path(__file__).with_name("tiny.py")), "tiny.py goes with methods"),
             (("a.ipynb", "b.ipynb"), "name one notebook (.ipynb) to sweep, not 2"),
         ],
     )
