@@ -152,6 +152,8 @@ def cost_and_quality(
     rows: pd.DataFrame, value: str = "recall@20", cost: str = "seconds fit", by: str = "label"
 ) -> Figure:
     """Draw each label's mean quality over its mean cost (logarithmic): up and to the left is good and cheap."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     means = rows.groupby(by, sort=False)[[cost, value]].mean()
     figure, axes = new_figure(1, 1, (7.5, 3.6))
     ax = style_axes(axes[0, 0], x=cost, y=value, grid="both")
@@ -162,6 +164,9 @@ def cost_and_quality(
             str(label), (max(row[cost], 0.01), row[value]), (7, 4), textcoords="offset points", fontsize=FONT - 2
         )
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda cost, _: f"{cost:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(x=0.15, y=0.12)
     return figure
 

@@ -62,6 +62,9 @@ def test_three_sensitivity_panels_stand_in_a_row(rows):
 def test_cost_is_on_a_logarithmic_axis(rows):
     (ax,) = plots.cost_and_quality(rows, value="value").axes
     assert ax.get_xscale() == "log" and {t.get_text() for t in ax.texts} == set(rows["label"])
+    ax.figure.canvas.draw()
+    ticks = [label.get_text() for label in ax.get_xticklabels(which="both") if label.get_text()]
+    assert len(ticks) > 1 and all(float(tick) > 0 for tick in ticks)  # 0.5, not 5 times a power of ten
 
 
 def test_the_explorer_says_what_was_claimed_and_found(rows):
