@@ -27,6 +27,7 @@ PICTURE, TEXT = (3.0, 1.0), (1.0, 3.0)
 SCALES = 2.0 ** np.linspace(-2, 3, 41)
 LEAST = 0.05  # with nothing specific there is no cosine
 PARTINGS = np.linspace(LEAST, 1, 20)
+TICKS = 4  # of an axis of numbers, at most: they take much of the time of a picture
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def draw_gaps(ax: Axes, state: OrderState) -> None:
         ax.text(bar.get_x() + bar.get_width() / 2, value, f"{value:.3g}", ha="center", va="bottom", fontsize=FONT - 2)
     ax.tick_params(axis="x", labelsize=FONT - 2.5)
     ax.margins(y=0.12)
+    ax.locator_params(axis="y", nbins=TICKS)
 
 
 def draw_over(ax: Axes, state: OrderState, axis: str) -> None:
@@ -176,6 +178,7 @@ def draw_over(ax: Axes, state: OrderState, axis: str) -> None:
     ax.plot(values, losses, color=COLOURS[0], linewidth=2)
     ax.axhline(0, color=GREY, linewidth=0.8, linestyle="dashed")
     ax.margins(y=0.14)
+    ax.locator_params(axis="y", nbins=TICKS)
     if axis == "scale":
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
