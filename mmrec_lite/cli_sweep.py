@@ -191,9 +191,9 @@ def json_or_text(text: str) -> Any:
 
 def _settings(table: Any) -> list[str]:
     """Return the columns that say which run a row is: those that name it, and every setting that varies."""
-    from mmrec_lite.experiments.tables import settings_of
+    from mmrec_lite.experiments.tables import SEEDS, settings_of
 
-    names = {"split_seed", *settings_of(table)} & set(table)
+    names = {*SEEDS, *settings_of(table)} & set(table)
     several = {c for c in names if table[c].astype(str).nunique() > 1}
     return [c for c in table if c in ("id", "method", "notebook", "seed") or c in several]
 

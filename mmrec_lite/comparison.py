@@ -80,7 +80,9 @@ def compare(
 
     Two reports, or two results, kept ones too, are paired user by user, two sequences (one figure a seed) place by
     place. Returns the mean `difference` a - b, its confidence interval `low`..`high` and `p_t` (paired t-test),
-    `p_wilcoxon` (signed ranks, two-sided; it asks about the median and does not need normal differences) and `n`.
+    `p_wilcoxon` (signed ranks, two-sided) and `n`. Wilcoxon's test leaves out pairs that are equal and asks whether the
+    others lie symmetrically about 0, not whether the mean is 0: where few users lose much and many gain a little, it
+    may speak for the other side than `difference`. For the mean `p_t` is the one to read.
     A p-value over users speaks of these two trained models; that training again would give the same order, only
     seeds can tell. Where every pair differs by the very same amount, as it does when two methods without chance are
     run several times on one split, there is nothing to test with: interval and p are NaN.

@@ -20,6 +20,7 @@ __all__ = [
     "neighbours_kept",
     "planted_factors",
     "probe_table",
+    "shuffled_probes",
     "strongest_representation",
 ]
 
@@ -54,7 +55,9 @@ def linear_probe(vectors: ArrayLike, labels: ArrayLike, folds: int = 3, seed: in
     """How well a linear classifier reads a label from vectors it was not fitted on, between chance and perfect.
 
     Shapes: vectors (N, d), labels (N,) of any discrete kind -> a number: (accuracy - chance) / (1 - chance), where
-    chance is the share of the most frequent label. 0 is no better than chance, 1 is perfect, below 0 is worse.
+    chance is the share of the most frequent label. 0 is as good as to name that label always, 1 is perfect. Vectors
+    that know nothing score somewhat *below* 0, for the classifier tries to use them, the more so the wider they are:
+    ``shuffled_probes`` says how far.
     Columns are brought to mean 0 and variance 1 on the training folds; the classifier is ridge regression on one-hot
     labels. The folds are stratified and drawn with `seed`.
     Raises ``ValueError`` for rows that do not match, fewer than two labels, or a label with fewer rows than folds.
@@ -91,6 +94,25 @@ def probe_table(
             factor: {name: linear_probe(vectors, labels, folds, seed) for name, vectors in representations.items()}
             for factor, labels in factors.items()
         }
+    )
+
+
+def shuffled_probes(
+    vectors: ArrayLike, factors: Mapping[str, ArrayLike], shuffles: int = 19, folds: int = 3, seed: int = 0
+) -> np.ndarray:
+    """What probes score where there is nothing to know: their mean over the factors, for each shuffle of the rows.
+
+    Shapes: vectors (N, d), factors name -> (N,) labels -> (shuffles,). All factors are shuffled together, so that they
+    stay as they are to each other. A mean of scores above all of 19 is above chance (p = 1/20, one-sided).
+    Raises ``ValueError`` as ``linear_probe`` does.
+    """
+    vectors, rng = np.asarray(vectors), np.random.default_rng(seed)
+    orders = [rng.permutation(len(vectors)) for _ in range(shuffles)]
+    return np.array(
+        [
+            np.mean([linear_probe(vectors[order], labels, folds, seed) for labels in factors.values()])
+            for order in orders
+        ]
     )
 
 

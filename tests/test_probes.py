@@ -15,6 +15,7 @@ from mmrec_lite.probes import (
     neighbours_kept,
     planted_factors,
     probe_table,
+    shuffled_probes,
     strongest_representation,
 )
 
@@ -60,6 +61,19 @@ def test_scale_and_place_do_not_matter_and_the_table_holds_the_single_probes(pla
     assert list(table.index) == ["as is", "moved"] and list(table.columns) == ["label", "noise"]
     np.testing.assert_allclose(table.loc["as is"], table.loc["moved"], atol=1e-9)
     assert table.loc["as is", "noise"] == linear_probe(vectors, noise)
+
+
+def test_shuffled_rows_say_what_vectors_score_that_know_nothing(planted):
+    """Wide noise scores below 0, and so do the shuffled rows of vectors that know; what they know stands out."""
+    vectors, labels, noise = planted
+    wide = np.random.default_rng(1).normal(size=(600, 60))
+    factors = {"label": labels, "noise": noise}
+    floor = shuffled_probes(np.hstack([vectors, wide]), factors, shuffles=19)
+    assert floor.shape == (19,) and len(set(floor)) > 10
+    empty = probe_table({"noise": np.random.default_rng(2).normal(size=(600, 68))}, factors).to_numpy().mean()
+    assert floor.min() - floor.std() < empty < floor.max() + floor.std() and floor.mean() < -0.01
+    assert probe_table({"it": np.hstack([vectors, wide])}, factors).to_numpy().mean() > floor.max() + 0.3
+    np.testing.assert_array_equal(floor[:2], shuffled_probes(np.hstack([vectors, wide]), factors, shuffles=2))
 
 
 @pytest.mark.parametrize(

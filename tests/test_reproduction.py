@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from mmrec_lite.experiments import STUDIES, measured, published
+from mmrec_lite.experiments import STUDIES, judge, measured, published
+from mmrec_lite.experiments.studying import OPEN
 from tests import reproduction
 
 
@@ -90,6 +92,44 @@ def test_pairs_that_were_told_apart_are_named():
     assert reproduction._verdicts(study, rows) == (
         "agrees: Both > Visual (+0.200), Both > Textual (+0.199); 1 of 3 pairs not told apart"
     )
+
+
+def test_a_pair_that_its_own_test_does_not_tell_apart_is_marked():
+    """One label that jumps about is hidden by steady ones: the pooled spread is small, the pair's own is not."""
+    rng = np.random.default_rng(0)
+    steady = {"Textual": 0.3 + rng.normal(0, 1e-4, 5), "Both": 0.31 + rng.normal(0, 1e-4, 5)}
+    values = {"Visual": 0.3 + np.array([0.012, -0.012, 0.011, -0.011, 0.0])} | steady
+    values |= {f"steady {n}": 0.3 + rng.normal(0, 1e-4, 5) for n in range(12)}
+    rows = pd.DataFrame([{"label": k, "seed": s, "value": v[s]} for k, v in values.items() for s in range(5)])
+    study = STUDIES["MICRO Table 6"]
+    table = reproduction._tested(study, rows).set_index(["better", "worse"])
+    assert table.loc[("Both", "Visual"), "p"] == pytest.approx(stats.ttest_rel(values["Both"], values["Visual"]).pvalue)
+    assert table.loc[("Both", "Visual"), "p"] > 0.05 and "Both > Visual† (+0.010)" in reproduction._verdicts(
+        study, rows
+    )
+    assert "Both > Textual (+0.010)" in reproduction._verdicts(study, rows)
+    assert "Both over Visual: **agrees**† (" in reproduction._found(study, rows)
+
+
+def test_how_much_luck_is_in_the_verdicts():
+    """Counted here in another way: each p from SciPy, Benjamini and Hochberg's and Holm's rules by hand."""
+    rows, found, told = measured(), [], []
+    for study in STUDIES.values():
+        wide = rows[rows["study"] == study.name].pivot_table(index="seed", columns="label", values="value").dropna()
+        verdicts = judge(study, rows)["verdict"].tolist()
+        for (better, worse), verdict in zip(study.claims, verdicts, strict=False):
+            if better in wide and worse in wide:
+                found.append(stats.ttest_rel(wide[better], wide[worse]).pvalue)
+                told.append(verdict != OPEN)
+    order, n, told = np.argsort(found), len(found), np.array(told)
+    p = np.array(found)[order]
+    below = np.flatnonzero(p <= 0.05 * np.arange(1, n + 1) / n)
+    kept = order[: below.max() + 1]
+    holm = int(np.argmax(p > 0.05 / (n - np.arange(n))))
+    said = reproduction._luck(rows)
+    assert said.startswith(f"{n} pairs of the shop's are judged") and f" {told.sum()} are; " in said
+    assert f"and {(told & (np.array(found) >= 0.05)).sum()} of these pairs, marked †" in said
+    assert f"for all pairs {told[kept].sum()} remain (after Holm's, against any single error, {holm})" in said
 
 
 def test_what_is_not_run_is_named():

@@ -16,7 +16,7 @@ from mmrec_lite.files import beside
 __all__ = ["FORMATS", "export", "mean_and_sd", "printed", "render", "settings_of", "summarise", "versus"]
 
 METRICS = ("recall@20", "ndcg@20")
-SEEDS = ("seed", "split_seed")  # what the runs of a label may differ in
+SEEDS = ("seed", "split_seed", "split fold")  # what the runs of a label may differ in
 _TEST = ("protocol", "candidates")  # with the split's options: what a run was tested on, whatever the method
 _SETTINGS = ("method", "data", "data hash", *_TEST, "profile", "ks", "pretrained", "code", "version mmrec_lite")
 _DUST = 1e-12  # of the mean: figures that are equal differ by their last bits
@@ -42,8 +42,11 @@ def summarise(
     """Return mean, std, runs and the confidence interval `low`..`high` of the mean over seeds, one row a label.
 
     The interval is Student's t. Runs that share a split are not independent of each other: with several seeds on each
-    of several splits it is that of the splits' means. With one split for all it speaks of training it again, not of
-    other splits or users. There is none (NaN) for a single run, nor where nothing varies (ItemKNN on one split).
+    of several splits (or folds) mean and interval are those of the splits' means; `std` is that of the runs. With one
+    split for all it speaks of training it again, not of other splits or users. Folds of one deal, and random splits of
+    one data set, share most of their training data: the interval is too narrow for what *other* data would give (Nadeau
+    and Bengio, 2003; lesson 07 widens it). There is none (NaN) for a single run, nor where nothing varies (ItemKNN on
+    one split).
     Raises ``ValueError`` where a label's runs differ in more than the seed: those are no sample.
     """
     from scipy import stats
@@ -56,7 +59,7 @@ def summarise(
     n, spread, middle = (draws.groupby(level=0, sort=False).agg(what) for what in ("size", "std", "mean"))
     with np.errstate(invalid="ignore", divide="ignore"):
         reach = (stats.t.ppf((1 + confidence) / 2, n - 1) * spread / np.sqrt(n)).where(spread > _DUST * middle.abs())
-    return table.assign(low=middle - reach, high=middle + reach)
+    return table.assign(mean=middle, low=middle - reach, high=middle + reach)
 
 
 def versus(
@@ -145,7 +148,8 @@ def settings_of(rows: pd.DataFrame) -> list[str]:
     """Return the columns that say how a run was made, but for its seeds: runs that differ in one are no sample."""
     swept = {name for names in rows["swept"].dropna() for name in str(names).split(", ")} if "swept" in rows else set()
     named = {*_SETTINGS, *swept} - {*SEEDS}
-    return [c for c in rows if c in named or (str(c).startswith(("set ", "split ")) and c != "split hash")]
+    other = {"split hash", *SEEDS}
+    return [c for c in rows if c in named or (str(c).startswith(("set ", "split ")) and c not in other)]
 
 
 def render(table: pd.DataFrame, form: str, digits: int = 4) -> str:
@@ -217,7 +221,7 @@ def _named(table: pd.DataFrame) -> bool:
 
 
 def _seeds(rows: pd.DataFrame, by: str) -> list[str]:
-    return [name for name in SEEDS if name in rows and name != by]
+    return [name for name in SEEDS if name in rows and name != by and rows[name].notna().any()]
 
 
 def _sample(rows: pd.DataFrame, metrics: Sequence[str], by: str) -> pd.DataFrame:
@@ -248,7 +252,7 @@ def _sample(rows: pd.DataFrame, metrics: Sequence[str], by: str) -> pd.DataFrame
 
 def _draws(rows: pd.DataFrame, pair: list[str]) -> list[str]:
     """Return the columns that tell independent runs apart: the split's where there are several, or else all."""
-    return ["split_seed"] if "split_seed" in pair and rows["split_seed"].nunique() > 1 else pair
+    return [name for name in pair if name != "seed" and rows[name].nunique() > 1] or pair
 
 
 def _refuse_other_tests(rows: pd.DataFrame, reference: str, by: str) -> None:

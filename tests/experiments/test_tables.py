@@ -36,6 +36,38 @@ def test_intervals_are_scipys(rows):
     assert np.isnan(summarise(rows[rows["seed"] == 0]).loc["mf", "low"])
 
 
+def test_uneven_runs_have_the_mean_that_their_interval_is_about():
+    """Ten trainings on one split and one on each of four: five splits, each counts once."""
+    on = [0.10] * 10 + [0.20, 0.21, 0.20, 0.21]
+    rows = pd.DataFrame({"label": "a", "seed": [*range(10), 0, 0, 0, 0], "split_seed": [0] * 10 + [1, 2, 3, 4],
+                         "recall@20": on})  # fmt: skip
+    [row] = summarise(rows).itertuples()
+    splits = [0.10, 0.20, 0.21, 0.20, 0.21]
+    low, high = stats.t.interval(0.95, 4, np.mean(splits), stats.sem(splits))
+    assert (row.mean, row.low, row.high, row.runs) == pytest.approx((np.mean(splits), low, high, 14))
+
+
+def test_folds_are_runs_of_one_label():
+    """Five folds, two seeds on each: the mean over the folds, and pairs by fold."""
+    rng = np.random.default_rng(0)
+    folds = rng.normal(0.15, 0.02, 5)
+    rows = pd.DataFrame(
+        [{"label": name, "seed": seed, "split_seed": 0, "split fold": fold, "split folds": 5, "protocol": "kfold",
+          "recall@20": folds[fold] + gap + rng.normal(0, 0.001)}
+         for name, gap in (("a", 0.0), ("b", 0.01)) for seed in (0, 1) for fold in range(5)]
+    )  # fmt: skip
+    means = rows.groupby(["label", "split fold"])["recall@20"].mean().unstack("label")
+    low, high = stats.t.interval(0.95, 4, means["a"].mean(), stats.sem(means["a"]))
+    table = summarise(rows)
+    np.testing.assert_allclose(table.loc["a", ["mean", "low", "high"]].astype(float), [means["a"].mean(), low, high])
+    tested = versus(rows, "a")
+    assert tested.loc["b", "n"] == 5
+    assert tested.loc["b", "p_t"] == pytest.approx(stats.ttest_rel(means["b"], means["a"]).pvalue)
+    with pytest.raises(ValueError, match="differ in split folds"):
+        summarise(rows.assign(**{"split folds": np.where(rows["seed"] == 0, 5, 3)}))
+    assert mean_and_sd(rows, ["recall@20"]).loc["a", "runs"] == 10
+
+
 def test_holm_by_hand(rows):
     table = versus(rows, "lightgcn")
     wide = rows.pivot(index="seed", columns="label", values="recall@20")
@@ -217,7 +249,7 @@ def test_pairs_have_the_same_seed_and_the_same_split(split_rows):
     assert versus(lost, "a")["n"].to_dict() == {"b": 2, "c": 3}
     with pytest.raises(ValueError, match="'b' and 'a' have split_seed 0 alone in common"):
         versus(split_rows.query("label != 'b' or split_seed == 0"), "a")
-    with pytest.raises(ValueError, match="have none of the columns seed, split_seed to pair runs by"):
+    with pytest.raises(ValueError, match="have none of the columns seed, split_seed, split fold to pair"):
         versus(split_rows.drop(columns=["seed", "split_seed"]), "a")
 
 
