@@ -96,3 +96,19 @@ def test_order_agreement_by_hand():
     assert one_swap["tau"] == pytest.approx(4 / 6) and one_swap["n"] == 4
     assert order_agreement(pd.Series(printed), pd.Series(printed))["tau"] == 1
     assert pd.isna(order_agreement({"a": 1, "z": 2}, printed)["tau"])
+
+
+def test_rows_that_go_together_are_shuffled_together():
+    """Two methods of two variants have four orders, worked out by hand: tau = 1, 1/3, -1/3 (methods turned), -1."""
+    printed = {"m x": 1.0, "m y": 2.0, "n x": 3.0, "n y": 4.0}
+    assert order_agreement(printed, printed, variants=2) == {"tau": 1, "p": 0.5, "n": 4}  # itself, and all turned round
+    turned = {"m x": 2.0, "m y": 1.0, "n x": 4.0, "n y": 3.0}  # the variants turned
+    found = order_agreement(turned, printed, variants=2)
+    assert found["tau"] == pytest.approx(1 / 3) and found["p"] == 1
+    assert order_agreement(dict(reversed(printed.items())), printed, variants=2)["p"] == 0.5
+    with pytest.raises(ValueError, match="3 names in common with variants = 2: whole groups are needed"):
+        order_agreement({"m x": 1, "m y": 2, "n x": 3}, printed, variants=2)
+    with pytest.raises(ValueError, match="at most 50,000 orders of groups and variants, not 3,628,800"):
+        order_agreement(dict.fromkeys(range(10), 1.0), dict.fromkeys(range(10), 1.0), variants=10)
+    with pytest.raises(ValueError, match="variants = 0"):
+        order_agreement(printed, printed, variants=0)
