@@ -105,8 +105,8 @@ lock: | $(BIN)/uv  ## write requirements.lock from pyproject.toml
 bench: env peers  ## speed and memory, on data of the size of a published set (minutes)
 	@mkdir -p build
 	@# File by file: what was measured is written down even where a later row fails, or somebody ends it.
-	@status=0; for file in tests/benchmarks/test_*.py; do rm -f build/bench.json; \
-	  $(PY) -m pytest $$file -k "$(ONLY)" --benchmark-only --benchmark-json=build/bench.json; code=$$?; \
+	@status=0; for file in tests/benchmarks/test_$(or $(ONLY),*).py; do rm -f build/bench.json; \
+	  $(PY) -m pytest $$file --benchmark-only --benchmark-json=build/bench.json; code=$$?; \
 	  [ $$code -eq 0 ] || [ $$code -eq 5 ] || status=$$code; \
 	  [ ! -s build/bench.json ] || $(PY) -m tests.benchmarks.table build/bench.json tests/benchmarks/README.md || status=1; \
 	done; exit $$status
