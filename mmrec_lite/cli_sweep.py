@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import itertools
 import json
 import re
 import sys
@@ -39,8 +40,8 @@ def sweep(
             "-p",
             metavar="NAME VALUES",
             help="A parameter and its values, commas between; of methods their settings, seed, split_seed, protocol, "
-            "profile. A value that has commas is written in JSON's quotes, '\"a,b\"', several as a JSON list, "
-            '\'["a,b", "c"]\'.',
+            "profile, and options of the split (fold, ratios). A value that has commas is written in JSON's quotes, "
+            '\'"a,b"\', several as a JSON list, \'["a,b", "c"]\'.',
         ),
     ] = None,
     data: Annotated[
@@ -97,15 +98,19 @@ def _sweep_methods(
     methods: list[str], data: str | None, grid: dict[str, list[Any]], save: Path, work: dict[str, Any]
 ) -> Any:
     """Run methods on a grid and return what a screen has room for: what tells the runs apart, and the usual metrics."""
+    from mmrec_lite.data.protocols import SPLIT_OPTIONS
     from mmrec_lite.experiments.sweeps import sweep
+    from mmrec_lite.methods import method_class
 
     seeds = grid.pop("seed", [0])
     if "data" in grid:
         raise DataError("-p data: methods are swept on one data set, --data; sweep the others into the same --save.")
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"sweep: \d+ of \d+ runs failed"
-        )  # the table and the last line say it
+    fields = {name for method in methods for name in method_class(method).Config.model_fields}
+    split = {name: grid.pop(name) for name in SPLIT_OPTIONS if name in grid and name not in fields}
+    if split:
+        grid["split_options"] = [dict(zip(split, values, strict=True)) for values in itertools.product(*split.values())]
+    with warnings.catch_warnings():  # the table and the last line say it
+        warnings.filterwarnings("ignore", message=r"sweep: \d+ of \d+ runs failed")
         table = sweep(methods, data or "bazaar", grid=grid, seeds=seeds, save=save, **work)
     told = [name for name in _USUAL if name in table]
     if not told:  # `ks` without 20: the first cut-off that there is

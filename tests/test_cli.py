@@ -422,6 +422,16 @@ class TestSweepOfMethods:
             name for line in lines for name in line.split() if "-source-" in name
         )
 
+    def test_folds_are_options_of_the_split(self, prepared, tmp_path):
+        words = ("popularity", "-p", "protocol", "kfold", "-p", "folds", "4", "-p", "fold", "0,1,3")
+        result = mmrec("sweep", *words, "--data", prepared, "--save", tmp_path / "runs")
+        assert result.exit_code == 0, result.output
+        rows = mm.experiments.collect(tmp_path / "runs")
+        assert sorted(rows["split fold"]) == [0, 1, 3] and set(rows["split folds"]) == {4}
+        assert "split fold" in result.stdout.splitlines()[0]
+        means = mmrec("results", tmp_path / "runs", "--by", "method")
+        assert means.exit_code == 0 and f"{rows['recall@20'].mean():.4f} ±" in means.stdout
+
     def test_what_is_kept_is_read(self, prepared, tmp_path):
         words = ("sweep", "popularity", "--data", prepared, "--save", tmp_path / "runs")
         first = mmrec(*words)
