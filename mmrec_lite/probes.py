@@ -108,12 +108,8 @@ def shuffled_probes(
     """
     vectors, rng = np.asarray(vectors), np.random.default_rng(seed)
     orders = [rng.permutation(len(vectors)) for _ in range(shuffles)]
-    return np.array(
-        [
-            np.mean([linear_probe(vectors[order], labels, folds, seed) for labels in factors.values()])
-            for order in orders
-        ]
-    )
+    scores = [[linear_probe(vectors[order], labels, folds, seed) for labels in factors.values()] for order in orders]
+    return np.mean(scores, axis=1)
 
 
 def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
