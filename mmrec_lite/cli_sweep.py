@@ -115,7 +115,9 @@ def _sweep_methods(
     told = [name for name in _USUAL if name in table]
     if not told:  # `ks` without 20: the first cut-off that there is
         told = [name for name in table if str(name).startswith(("recall@", "ndcg@"))][:2]
-    return table[_settings(table) + told + [name for name in ("error",) if name in table]]
+    asked = [name for name in grid if name in table and name != "split_options"]  # also of a run that failed
+    names = [name for name in _settings(table) if name.removeprefix("set ") not in asked]
+    return table[asked + names + told + [name for name in ("error",) if name in table]]
 
 
 def _echo(table: str) -> None:
@@ -145,7 +147,9 @@ def _arguments(positional: list[str], named: list[str]) -> tuple[Path | None, li
     for text in named:
         name, equals, values = text.partition("=")
         if not equals and not left:
-            raise DataError(f"-p {text}: expected values, as in -p {text} 5,10,20.")
+            taken = f" {chosen[-1]!r} is read as a method; where it is a value, write -p {text}={chosen[-1]}."
+            more = taken if len(chosen) > 1 else ""
+            raise DataError(f"-p {text}: expected values, as in -p {text} 5,10,20.{more}")
         pairs.append((name, values if equals else left.pop(0)))
     if left:
         if not notebooks:

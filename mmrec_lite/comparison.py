@@ -35,8 +35,12 @@ def _check_kept(a: _Kept, b: _Kept, metric: str) -> None:
     if a.row.get("candidates") != "all" and a.row.get("split_seed") != b.row.get("split_seed"):
         raise ValueError(f"compare: {a!r} and {b!r} drew their candidates with another split_seed; take the same.")
     for side in (a, b):
-        if metric not in side.per_user:
-            raise ValueError(f"compare: there is no {metric!r} in {side!r}; run with ks that have it.")
+        metrics = [name for name in side.per_user if "@" in str(name)]
+        if metric not in metrics:
+            raise ValueError(
+                f"compare: there is no {metric!r} in {side!r}, which has {', '.join(metrics)}; run with ks that have "
+                f"it, or name another metric."
+            )
     if not np.array_equal(a.per_user["user"], b.per_user["user"]):
         raise ValueError(f"compare: {a!r} and {b!r} are about different users.")
 

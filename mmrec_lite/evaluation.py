@@ -281,6 +281,15 @@ def best_items(
     )
 
 
+def _rows_of_users(split: Split, user: int | str | Sequence[int] | Sequence[str]) -> np.ndarray:
+    """Return users' rows, given as rows or as the data's own ids; not both, since 3 and "3" may be two people."""
+    given = np.atleast_1d(np.asarray(user, dtype=object))
+    named = [isinstance(one, str) for one in given]
+    if any(named) and not all(named):
+        raise ValueError(f"recommend: user = {user!r} names users by rows and by ids; take rows, or ids, for all.")
+    return split.dataset.rows("user", given) if any(named) else np.atleast_1d(np.asarray(given.tolist()))
+
+
 def recommend(
     model: Method,
     split: Split,
@@ -300,8 +309,7 @@ def recommend(
     if user is None:
         users = np.arange(split.n_users) if model.knows_newcomers else np.flatnonzero(split.train_lengths)
     else:
-        users = np.atleast_1d(np.asarray(user))
-        users = split.dataset.rows("user", users) if users.dtype.kind in "UO" else users
+        users = _rows_of_users(split, user)
     step = max(1, min(1024, CHUNK_ELEMENTS // split.n_items))
     blocks = [best_items(model, split, users[n : n + step], k, mask) for n in range(0, max(len(users), 1), step)]
     items, scores = (np.concatenate(part) for part in zip(*blocks, strict=True))

@@ -39,8 +39,11 @@ def full_precision(x: Tensor) -> torch.autocast:
 def multiplies_bfloat16(device: str) -> bool:
     """Whether a kind of device ("cpu", "cuda") has a unit for 16-bit products.
 
-    A processor without one (AVX-512 BF16, AMX, Arm's BF16) takes tens of times as long for them as for 32-bit ones.
+    A processor without one takes tens of times as long for them as for 32-bit ones. On a processor oneDNN says whether
+    it takes such products (x86 from AVX-512 on, Arm's BF16), on CUDA the compute capability (8.0 and more).
     """
+    if device == "cuda" and torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= (8, 0)
     if device != "cpu":
         return True
     try:

@@ -107,7 +107,8 @@ def start(device: str = "auto", devices: int | str = 1, precision: str = "32-tru
 def _warn_of_slow_products(device: str, precision: str) -> None:
     from mmrec_lite.ops import multiplies_bfloat16  # here: that module imports this one
 
-    if "bf16" in str(precision) and not multiplies_bfloat16(device):
+    narrow = str(precision).startswith(("16", "bf16"))  # on a processor "16-mixed" becomes "bf16-mixed"
+    if narrow and not multiplies_bfloat16(device):
         warnings.warn(
             f"precision={precision!r}: this processor has no unit for 16-bit products and takes many times as long for "
             f"them as for 32-bit ones; leave precision out.",

@@ -444,6 +444,11 @@ class TestSweepOfMethods:
         assert result.exit_code == 1 and "popularity has no hyper-parameter 'nix'" in result.stdout
         assert result.stdout.splitlines()[-1] == f"1 runs in {tmp_path}, 1 failed"
 
+    def test_a_run_that_failed_stands_with_its_point(self, prepared, tmp_path):
+        words = ("mf", "-p", "dim", "2,0", "-p", "epochs", "1", "--data", prepared, "--save", tmp_path / "runs")
+        head, *lines = [line.split() for line in mmrec("sweep", *words).stdout.splitlines()[:3]]
+        assert head[:2] == ["dim", "epochs"] and [line[:2] for line in lines] == [["2", "1"], ["0", "1"]]
+
     def test_methods_of_a_file(self, own, prepared, tmp_path):
         words = ("--code", own, "--data", prepared, "--save", tmp_path / "runs", "--jobs", 2, "-p", "seed", "0,1")
         result = mmrec("sweep", "backwards", *words)  # the workers' Python does not look into the file's folder
@@ -454,6 +459,7 @@ class TestSweepOfMethods:
         [
             (("itemknn", "-p", "k", "1"), "there is no method 'itemknn'. Did you mean 'item_knn'?"),
             (("itemknn", "mf", "-p", "k", "1"), "there is no method 'itemknn'. Did you mean 'item_knn'?"),
+            (("micro", "-p", "backbone", "mf", "-p", "epochs", "0"), "'mf' is read as a method; where it is a value"),
             (("nix", "-p", "k", "1"), "'nix' is no notebook (.ipynb) and no method"),
             (("mf", "5,6"), "'5,6' belongs to no -p; write -p NAME 5,6."),
             (("mf", "-p", "data", "x"), "methods are swept on one data set, --data"),

@@ -294,6 +294,10 @@ def test_a_user_is_named_by_row_or_by_the_data_s_own_id(split, model):
     users = split.dataset.users["user_id"]
     by_row = mm.recommend(model, split, user=3)
     pd.testing.assert_frame_equal(mm.recommend(model, split, user=users[3]), by_row)
+    for rows in (np.array([3], dtype=object), pd.Series([3], dtype=object), [3], torch.tensor([3])):
+        assert mm.recommend(model, split, user=rows)["user"].unique().tolist() == [3]
+    with pytest.raises(ValueError, match="names users by rows and by ids; take rows, or ids, for all"):
+        mm.recommend(model, split, user=[3, users[1]])
     both = mm.recommend(model, split, user=[users[3], users[1]])
     pd.testing.assert_frame_equal(both, mm.recommend(model, split, user=[3, 1]))
     assert both["user"].unique().tolist() == [3, 1]

@@ -73,6 +73,7 @@ def test_a_row_says_how_the_split_was_made(shop, tmp_path):
             {"split_options": {"ration": 1}},
             "run: a split has no option 'ration'; there are: by, ratios, fold, folds, cold",
         ),
+        ({"split_options": {"seed": 1}}, "cold. Its seed is split_seed (--split-seed)."),
         ({"split_options": "by=time"}, "run: split_options = 'by=time', but they are names and values"),
         (
             {"ratios": (0.6, 0.2, 0.2)},

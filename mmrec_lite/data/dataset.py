@@ -143,7 +143,10 @@ class MultimodalDataset:
 
     def rows(self, side: str, ids: str | Iterable[str]) -> np.ndarray:
         """Return the rows (n,) of "user"s or "item"s by their own ids; `DataError` for one that there is not."""
-        ids = [ids] if isinstance(ids, str) else [str(name) for name in ids]
+        if side not in ("user", "item"):
+            raise DataError(f"data set {self.name!r}: rows of {side!r}, but they are of 'user' or of 'item'.")
+        ids = [ids] if isinstance(ids, str) or not isinstance(ids, Iterable) else ids
+        ids = [str(name) for name in ids]
         known = getattr(self, f"{side}s")[f"{side}_id"]
         rows = pd.Index(known.astype(str)).get_indexer(ids)
         if (rows < 0).any():

@@ -95,7 +95,8 @@ def checked_options(where: str, options: Mapping[str, Any] | None) -> dict[str, 
         raise DataError(f"{where}: split_options = {options!r}, but they are names and values, as in {{'folds': 5}}.")
     for name in options:
         if name not in SPLIT_OPTIONS:
-            raise DataError(f"{where}: a split has no option {name!r}; there are: {listing(SPLIT_OPTIONS)}.")
+            hint = " Its seed is split_seed (--split-seed)." if name == "seed" else ""
+            raise DataError(f"{where}: a split has no option {name!r}; there are: {listing(SPLIT_OPTIONS)}.{hint}")
     return dict(options)
 
 

@@ -188,17 +188,21 @@ class MICRO(VectorMethod):
             return views.sum() * 0
         return torch.stack([micro_contrast(*pair, **options) for pair in pairs]).mean()
 
+    _told_of_precision = False
+
     def _contrast_dtype(self, device: torch.device) -> torch.dtype | None:
         """Arithmetic other than that of the vectors; None for theirs."""
         if self.config.contrast_precision == "float32":
             return None
         if multiplies_bfloat16(device.type):
             return torch.bfloat16
-        warnings.warn(
-            "micro: contrast_precision='bfloat16', but this processor has no unit for 16-bit products, which would "
-            "take many times as long; the contrast is computed in 32 bits.",
-            stacklevel=2,
-        )
+        if not self._told_of_precision:  # once a model: Python forgets between epochs what it has shown
+            self._told_of_precision = True
+            warnings.warn(
+                "micro: contrast_precision='bfloat16', but this processor has no unit for 16-bit products, which would "
+                "take many times as long; the contrast is computed in 32 bits.",
+                stacklevel=2,
+            )
         return None
 
     def vectors(self) -> tuple[Tensor, Tensor]:

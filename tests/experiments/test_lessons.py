@@ -114,7 +114,7 @@ def test_mistakes_are_one_line(lesson, tmp_path):
     ]:
         result = mmrec("sweep", lesson, *arguments, "--save", tmp_path / "out")
         assert result.exit_code == 2 and sentence in result.output, result.output
-    assert "name one notebook (.ipynb) to sweep, not 0" in mmrec("sweep", "lesson.py").output
+    assert "'lesson.py' is no notebook (.ipynb) and no method" in mmrec("sweep", "lesson.py").output
     assert "there is no notebook" in mmrec("sweep", tmp_path / "no.ipynb").output
 
 

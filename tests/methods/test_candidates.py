@@ -52,7 +52,7 @@ def test_the_batch_s_items_and_as_many_others_as_asked(split, name, hyper):
 
 
 @pytest.mark.parametrize(("name", "hyper"), METHODS)
-def test_all_of_the_others_are_the_full_softmax(split, name, hyper):
+def test_asking_for_as_many_as_there_are_is_the_full_softmax(split, name, hyper):
     full, all_drawn = make(name, split, **hyper).eval(), make(name, split, negatives=split.n_items, **hyper).eval()
     stage, other = full.stages()[-1], all_drawn.stages()[-1]
     batch = first_batch(full)
@@ -101,6 +101,16 @@ def test_the_loss_is_that_of_the_drawn_items_written_out(split, name, hyper):
     torch.testing.assert_close(got, torch.stack(single).mean(), atol=1e-6, rtol=1e-6)
 
 
+def test_end_to_end_pretrains_on_the_batch_s_own_items(split):
+    """Whatever is drawn beside them: its terms of pre-training are those of the method that draws nothing."""
+    full, drawn = (make("mp4sr", split, variant="E2E", **more).eval() for more in ({}, {"negatives": 5}))
+    batch = first_batch(full)
+    expected, got = full.joint_loss(batch), drawn.joint_loss(batch)
+    assert len(expected) > 2 and expected["next item"] != got["next item"]
+    for term in expected.keys() - {"next item"}:
+        torch.testing.assert_close(got[term], expected[term])
+
+
 def test_only_the_candidates_are_encoded_and_learn(split, monkeypatch):
     model, seen = make("mp4sr", split, negatives=5), []
     forward = type(model.encoders["text"]).forward
@@ -119,19 +129,21 @@ def test_only_the_candidates_are_encoded_and_learn(split, monkeypatch):
 
 @pytest.mark.parametrize("name", ["sasrec", "mp4sr"])
 def test_what_is_not_on_sale_is_never_among_them(name):
-    cold = mm.split(whole_shop(), "cold-items")
+    cold = mm.split(whole_shop(), "cold-items", seed=4)  # there item 0, which pads, is held out
     hyper = {"negatives": 4} | ({"ids": False} if name == "mp4sr" else {})
     model = make(name, cold, **hyper)
     held_out = {int(i) for items in cold.held_out_items.values() for i in items}
-    assert held_out
-    batch = first_batch(model)
-    for _ in range(50):
+    assert held_out and 0 in held_out
+    seen = []
+    for batch in [*model.batches(torch.Generator().manual_seed(0))] * 10:
         among = model.candidates(batch)
         left = among.items if among.barred is None else among.items[~among.barred]
         assert not held_out & set(left.tolist())
         on_sale = cold.n_items - len(held_out)
-        padding = len(among.items) - len(left)  # item 0, where it pads and is held out
+        padding = len(among.items) - len(left)
+        seen.append(padding)
         assert float(among.log_counts.exp().sum()) - padding == pytest.approx(on_sale)
+    assert set(seen) == {0, 1}  # batches without padding, and with
 
 
 @pytest.mark.parametrize(("name", "hyper"), METHODS)
