@@ -279,6 +279,8 @@ def test_kept_results_are_compared_as_their_reports_were(tmp_path):
         assert mm.compare(*pair, "recall@5") == wanted
     with pytest.raises(ValueError, match=r"no 'recall@20' in Result\(popularity on tiny"):
         mm.compare(*kept)
+    with pytest.raises(ValueError, match=r"there is no 'user' in .*, which has recall@5, "):
+        mm.compare(*kept, "user")
     for other, word in (({"split_seed": 1}, "split hash"), ({"candidates": 5}, "candidates")):
         with pytest.raises(ValueError, match=f"differ in '{word}'"):
             mm.compare(kept[0], mm.Result.load(tmp_path / _kept(shop, tmp_path, **other)), "recall@5")

@@ -190,15 +190,15 @@ class MP4SR(SequenceMethod):
         """A modality's encoder; the one that all share where variant="Shared"."""
         return self.encoders[name if name in self.encoders else max(self.modalities)]
 
-    def item_vectors(self, name: str, items: Tensor | None = None, many: bool = False) -> Tensor:
+    def item_vectors(self, name: str, items: Tensor | None = None) -> Tensor:
         """Eq. 3-5: z, the items' representation in a modality (R, d); zero for an item without it.
 
-        Of a large catalogue (all, or `many` items) no more than a block of sentence vectors is ever held in 32 bits:
+        Of all items of a large catalogue, or of many, no more than a block of sentence vectors is ever held in 32 bits:
         what the attention needs of them on the way back is made again.
         """
-        encoder, index = self.encoder(name), getattr(self, f"index_{name}")
-        small = getattr(self, f"vectors_{name}").numel() <= CHUNK_ELEMENTS
-        if small or (items is not None and not many):
+        encoder, index, vectors = self.encoder(name), getattr(self, f"index_{name}"), getattr(self, f"vectors_{name}")
+        few = items is not None and len(items) * index.shape[1] * vectors.shape[1] <= 4 * CHUNK_ELEMENTS
+        if few or vectors.numel() <= CHUNK_ELEMENTS:
             return encoder(*self.content(name, items))
         index = index if items is None else index[self.here(items)]
 
@@ -293,8 +293,8 @@ class MP4SR(SequenceMethod):
         """`item_vectors`, of which each of several processes encodes a part."""
         if parallel.current() is None:
             return self.item_vectors(name, items)
-        many, items = items is None, torch.arange(self.n_items) if items is None else items
-        return parallel.mapped(lambda part: self.item_vectors(name, part, many), items)
+        items = torch.arange(self.n_items) if items is None else items
+        return parallel.mapped(lambda part: self.item_vectors(name, part), items)
 
     def _similarity(self) -> dict[str, Any]:
         c = self.config

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Literal
 
 import pytest
 from pydantic import Field
@@ -54,6 +56,24 @@ def test_a_method_of_ones_own_and_one_that_there_is_not(monkeypatch):
     ]
     with pytest.raises(ValueError, match="Did you mean 'micro'"):
         mm.settings("micr")
+
+
+def test_types_that_json_tells_less_of(monkeypatch):
+    class Config(mm.Hyperparameters):
+        only: Literal["a"] = "a"
+        sizes: tuple[int, ...] = (1, 2)
+
+    class Callback(Config):
+        call: Callable[[], int] = len
+
+    class Mine(mm.Method):
+        name, summary, Config = "mine", "my own", None
+
+    monkeypatch.setitem(REGISTRY, "mine", Mine)
+    Mine.Config = Config
+    assert mm.settings("mine").loc[["only", "sizes"], "values"].tolist() == ["a", "one or several of whole number"]
+    Mine.Config = Callback
+    assert set(mm.settings("mine")["values"]) == {""} and mm.settings("mine").loc["epochs", "meaning"]
 
 
 def test_the_command_line_shows_it():
