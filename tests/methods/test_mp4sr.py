@@ -210,6 +210,8 @@ def test_a_large_catalogue_is_encoded_in_blocks_to_the_same_values_and_gradients
     assert results[0][1].abs().sum() > 0
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
     assert isinstance(model._blocks("text", None)[0].which, slice) == together
+    some = torch.arange(split.n_items).flip(0)[::2]  # many that were drawn go block by block, too
+    torch.testing.assert_close(model.item_vectors("text", some), z[some], atol=1e-5, rtol=1e-4)
     with monkeypatch.context() as patch:
         patch.setattr(model, "_places", None)  # where the sentences of all items lie is not looked for twice
         assert torch.equal(model.item_vectors("text"), z)
