@@ -107,7 +107,8 @@ def start(device: str = "auto", devices: int | str = 1, precision: str = "32-tru
 def _warn_of_slow_products(device: str, precision: str) -> None:
     from mmrec_lite.ops import multiplies_bfloat16  # here: that module imports this one
 
-    narrow = str(precision).startswith(("16", "bf16"))  # on a processor "16-mixed" becomes "bf16-mixed"
+    # On a processor "16-mixed" becomes "bf16-mixed"; a GPU may have units for float16 alone.
+    narrow = str(precision).startswith(("16", "bf16") if device == "cpu" else "bf16")
     if narrow and not multiplies_bfloat16(device):
         warnings.warn(
             f"precision={precision!r}: this processor has no unit for 16-bit products and takes many times as long for "

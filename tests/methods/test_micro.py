@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import mmrec_lite as mm
+from mmrec_lite import parallel
 from mmrec_lite.methods import HyperparameterError
 from mmrec_lite.methods.micro import MICRO
 from mmrec_lite.nn import AttentionFusion
@@ -307,3 +308,11 @@ def test_slow_mixed_precision_is_said(split, monkeypatch, able, precision):
     monkeypatch.setattr("mmrec_lite.ops.multiplies_bfloat16", lambda device: able)
     with pytest.warns(UserWarning, match="leave precision out") if not able else nullcontext():
         mm.fit(make(split), split, epochs=1, progress=False, device="cpu", precision=precision)
+
+
+@pytest.mark.parametrize(("precision", "said"), [("bf16-mixed", True), ("16-mixed", False), ("32-true", False)])
+def test_a_gpu_without_bfloat16_may_have_float16(monkeypatch, precision, said):
+    monkeypatch.setattr("mmrec_lite.ops.multiplies_bfloat16", lambda device: False)
+    with pytest.warns(UserWarning, match="leave precision out") if said else warnings.catch_warnings():
+        warnings.simplefilter("always" if said else "error")
+        parallel._warn_of_slow_products("cuda", precision)
